@@ -1,0 +1,145 @@
+"""Environments by id: registering one of ours, and making any as a `TaskVectorEnv`."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from envs.batched_task_env import BatchedTaskEnv
+from envs.single_task_env import SingleTaskEnv
+from envs.task_env import Dynamics, TaskFamily, TaskVectorEnv
+from envs.user_env import UserTaskVectorEnv
+
+# (num_envs, num_threads, **options) -> the two parts of an environment.
+Builder = Callable[..., tuple[Dynamics[Any], TaskFamily[Any]]]
+
+_BUILDER_OF_ID: dict[str, str] = {}
+
+
+def register_task_env(env_id: str, builder: str, max_episode_steps: int) -> None:
+    """Register an environment for `gymnasium.make` and `gymnasium.make_vec`.
+
+    Args:
+        env_id: versioned id, "HalfCheetahVel-v0".
+        builder: "module:function" of a `Builder`, loaded when the environment is first made, so
+            that registering imports no simulator.
+        max_episode_steps: time limit.
+    """
+    gymnasium.register(
+        env_id,
+        entry_point=partial(_make_single, builder),
+        vector_entry_point=partial(_make_batch, builder),
+        max_episode_steps=max_episode_steps,
+    )
+    _BUILDER_OF_ID[env_id] = builder
+
+
+def make_task_vector_env(
+    env_id: str,
+    num_envs: int,
+    *,
+    max_episode_steps: int | None = None,
+    num_threads: int = 0,
+    timeout: float = 60.0,
+    options: Mapping[str, Any] | None = None,
+) -> TaskVectorEnv:
+    """Make `num_envs` environments that are stepped together.
+
+    Args:
+        env_id: a registered id; "module:Env-v0" imports the module first.
+        num_envs: how many environments.
+        max_episode_steps: time limit; None keeps the registration's.
+        num_threads: threads of the simulator, or worker processes of a user's environment; 0
+            for one per CPU.
+        timeout: seconds that a worker process may take to answer one call.
+        options: keyword arguments of the environment.
+
+    Raises:
+        ValueError: the id or an option is unknown, or the environment has no tasks.
+    """
+    options = dict(options or {})
+    module, spec = _find(env_id)
+    if spec.id not in _BUILDER_OF_ID:
+        return UserTaskVectorEnv(
+            spec,
+            num_envs,
+            module=module,
+            max_episode_steps=max_episode_steps,
+            num_workers=num_threads,
+            timeout=timeout,
+            options=options,
+        )
+    # Checked here too, since a name such as "num_threads" would collide below.
+    _check_options(spec.id, _load_builder(_BUILDER_OF_ID[spec.id]), options)
+    limit: dict[str, Any] = (
+        {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    )
+    env = gymnasium.make_vec(
+        spec.id,
+        num_envs=num_envs,
+        vectorization_mode="vector_entry_point",
+        num_threads=num_threads,
+        **limit,
+        **options,
+    )
+    assert isinstance(env, TaskVectorEnv)
+    return env
+
+
+def _make_batch(
+    builder: str,
+    num_envs: int,
+    max_episode_steps: int | None = None,
+    num_threads: int = 0,
+    **options: Any,
+) -> BatchedTaskEnv[Any]:
+    """Entry point of `gymnasium.make_vec`."""
+    build = _load_builder(builder)
+    _check_options(builder, build, options)
+    dynamics, family = build(num_envs, num_threads, **options)
+    return BatchedTaskEnv(dynamics, family, max_episode_steps)
+
+
+def _make_single(builder: str, **options: Any) -> SingleTaskEnv:
+    """Entry point of `gymnasium.make`."""
+    return SingleTaskEnv(_make_batch(builder, num_envs=1, num_threads=1, **options))
+
+
+def _load_builder(builder: str) -> Builder:
+    return cast(Builder, load_env_creator(builder))
+
+
+def _check_options(name: str, build: Builder, options: Collection[str]) -> None:
+    """Refuse options that the builder does not have."""
+    known = [p for p in inspect.signature(build).parameters if p not in ("num_envs", "num_threads")]
+    for option in options:
+        if option not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"{name} has no option {option!r}{_suggestion(option, known)}; {has}.")
+
+
+def _find(env_id: str) -> tuple[str | None, EnvSpec]:
+    """The module to import, if the id names one, and the registration."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{env_id}: the module {error.name} cannot be found.") from error
+    spec = gymnasium.registry.get(name)
+    if spec is None:
+        raise ValueError(
+            f"{name} is not a registered environment{_suggestion(name, gymnasium.registry)}."
+        )
+    return module or None, spec
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """', did you mean ...?' with the closest known name, or ''."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,67 @@
+"""One environment in Gymnasium's ordinary interface: a view of a batch of one."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.batched_task_env import BatchedTaskEnv
+from envs.task_env import FloatArray, MotionT
+
+
+class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
+    """What `gymnasium.make` returns: reset, dynamics and reward are those of the batch.
+
+    Before the first `set_task` the task is the family's first draw from
+    `np.random.default_rng(0)`. A task stays in force over resets until another is set.
+    The time limit is Gymnasium's `TimeLimit` wrapper.
+    """
+
+    def __init__(self, batch: BatchedTaskEnv[MotionT]) -> None:
+        """View `batch`, which holds one environment and has no time limit of its own."""
+        assert batch.num_envs == 1
+        self.metadata = {"render_modes": []}
+        self._batch = batch
+        self.task_parameter_names = batch.task_parameter_names
+        self.observation_space = batch.single_observation_space
+        self.action_space = batch.single_action_space
+
+    @property
+    def task(self) -> FloatArray:
+        """A copy of the task in force, [task_parameter]."""
+        return self._batch.tasks[0]
+
+    def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> FloatArray:
+        """Draw tasks, float64 [num_tasks, task_parameter]."""
+        return self._batch.sample_tasks(num_tasks, rng)
+
+    def set_task(self, task: FloatArray) -> None:
+        """Set the task, [task_parameter], in force from the next step on."""
+        self._batch.set_tasks(np.asarray(task)[None])
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Start an episode, drawing the initial state from this environment's `np_random`."""
+        super().reset(seed=seed)
+        self._batch.generators[0] = self.np_random
+        observation, _ = self._batch.reset()
+        return observation[0], {}
+
+    def step(self, action: NDArray[Any]) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+        """Advance by one control step; `info` holds the reward's terms and `diverged`."""
+        observation, reward, terminated, truncated, info = self._batch.step(
+            np.asarray(action)[None]
+        )
+        return (
+            observation[0],
+            float(reward[0]),
+            bool(terminated[0]),
+            bool(truncated[0]),
+            {name: value[0].item() for name, value in info.items()},
+        )
+
+    def close(self) -> None:
+        """Release the batch."""
+        self._batch.close()

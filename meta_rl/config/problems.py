@@ -1,0 +1,113 @@
+"""Says what is wrong with settings, in the words of the person who wrote them."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from meta_rl.config.schema import NOT_GREATER, Config, default_of, setting_names
+
+Location = tuple[str, ...]
+"""The keys that lead to a setting, for example ``("policy", "hidden_sizes", "1")``."""
+
+# Pydantic speaks of Python's types; users write YAML.
+_PLAIN_WORDS = {
+    "bool_type": "should be true or false",
+    "dict_type": "should be a mapping of settings",
+    "finite_number": "should be a finite number",
+    "float_type": "should be a number",
+    "int_from_float": "should be an integer",
+    "int_type": "should be an integer",
+    "invalid-json-value": "should hold only text, numbers, true, false, null, lists and mappings",
+    "model_type": "should be a mapping of settings",
+    "string_type": "should be text",
+    "tuple_type": "should be a list",
+}
+
+
+class ConfigError(ValueError):
+    """Everything that is wrong with a configuration: one sentence per problem in ``args``."""
+
+    def __str__(self) -> str:
+        if len(self.args) == 1:
+            return str(self.args[0])
+        lines = "".join(f"\n  - {problem}" for problem in self.args)
+        return f"the configuration has {len(self.args)} problems:{lines}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the setting at a location."""
+
+    location: Location
+    text: str
+
+
+def find_problems(settings: Mapping[str, Any], error: ValidationError) -> list[Problem]:
+    """Lists all that is wrong with settings that pydantic refused.
+
+    Pydantic compares settings with each other only when each is right by itself, so contradictions
+    between the sound ones are looked for here.
+    """
+    details = [detail for detail in error.errors(include_url=False) if detail["loc"]]
+    problems = [
+        Problem(tuple(str(key) for key in detail["loc"]), _describe(detail)) for detail in details
+    ]
+    failed = [".".join(problem.location) for problem in problems]
+    return problems + list(_contradictions(settings, failed))
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Returns ``"; did you mean X?"`` for the candidate nearest to a name, or ``""``."""
+    nearest = difflib.get_close_matches(name, list(candidates), n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _describe(detail: ErrorDetails) -> str:
+    name = ".".join(str(key) for key in detail["loc"])
+    if detail["type"] == "missing":
+        return f"{name} is required"
+    if detail["type"] == "extra_forbidden":
+        return f"{name} is not a setting{_nearest_setting(name)}"
+    if detail["type"] == "invalid_key":
+        return f"{name} is not a setting: names should be text"
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    wish = _PLAIN_WORDS.get(detail["type"], message)
+    choices = re.findall(r"'([^']*)'", wish) if detail["type"] == "literal_error" else []
+    hint = did_you_mean(str(detail["input"]), choices)
+    return f"{name} {wish}, but is {_shown(detail['input'])}{hint}"
+
+
+def _nearest_setting(name: str) -> str:
+    settings = setting_names()
+    key = name.rpartition(".")[2]
+    same_key = [setting for setting in settings if setting.rpartition(".")[2] == key]
+    return did_you_mean(name, same_key) or did_you_mean(name, [*Config.model_fields, *settings])
+
+
+def _shown(value: Any, max_length: int = 60) -> str:
+    text = json.dumps(value, default=repr, skipkeys=True, ensure_ascii=False)
+    return text if len(text) <= max_length else f"{text[:max_length]}..."
+
+
+def _contradictions(settings: Mapping[str, Any], failed: list[str]) -> Iterable[Problem]:
+    for smaller, larger in NOT_GREATER:
+        sections = {name.partition(".")[0] for name in (smaller, larger)}
+        if sections.intersection(failed) or {smaller, larger}.intersection(failed):
+            continue
+        low, high = _value(settings, smaller), _value(settings, larger)
+        if low > high:
+            section, key = smaller.split(".")
+            blamed = smaller if key in settings.get(section, {}) else larger
+            text = f"{smaller} ({low}) should not be greater than {larger} ({high})"
+            yield Problem(tuple(blamed.split(".")), text)
+
+
+def _value(settings: Mapping[str, Any], name: str) -> Any:
+    section, key = name.split(".")
+    return settings.get(section, {}).get(key, default_of(name))

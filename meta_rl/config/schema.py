@@ -1,0 +1,228 @@
+"""Every setting of a run: its type, default, range and meaning, in one place.
+
+The sections are frozen and strict: an unknown key, a number in quotes, ``4.5`` where an integer
+belongs, ``true`` where a number belongs, and nan or infinity are all errors.
+"""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+NOT_GREATER = (
+    ("policy.min_std", "policy.init_std"),
+    ("meta_update.curvature_stride", "rollout.horizon"),
+)
+"""Pairs of settings of which the first must not be greater than the second."""
+
+PositiveInt = Annotated[int, Field(ge=1, strict=True)]
+
+
+class Section(BaseModel):
+    """A group of settings that cannot be changed once they are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class EnvConfig(Section):
+    """The distribution of tasks."""
+
+    id: str = Field(min_length=1, description="Registered id of the environment.")
+    options: dict[str, JsonValue] = Field(
+        default={}, description="Keyword arguments for the environment's constructor."
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(options, allow_nan=False)
+        except ValueError:
+            raise ValueError("should hold finite numbers only") from None
+        return options
+
+
+class PolicyConfig(Section):
+    """The Gaussian policy whose initialisation is meta-learned."""
+
+    # Not strict, so that a list from YAML becomes a tuple; its entries stay strict.
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
+        default=(100, 100), description="Units of each hidden layer; none gives a linear policy."
+    )
+    activation: Literal["tanh", "relu", "elu", "silu"] = Field(
+        default="tanh", description="Nonlinearity after each hidden layer."
+    )
+    init_std: float = Field(
+        default=1.0,
+        gt=0,
+        description="Initial standard deviation of the actions; the action box is [-1, 1].",
+    )
+    min_std: float = Field(
+        default=1e-6, gt=0, description="Floor of the standard deviation of the actions."
+    )
+
+
+class AdaptationConfig(Section):
+    """The inner loop: policy-gradient steps on one task."""
+
+    inner_step_size: float = Field(
+        default=0.1, gt=0, description="Size of the first gradient step on a task."
+    )
+    num_adaptation_steps: int = Field(
+        default=1, ge=1, description="Gradient steps on each task during training."
+    )
+    first_order: bool = Field(
+        default=False, description="Leave second derivatives out of the meta-gradient (FOMAML)."
+    )
+    surrogate: Literal["log_prob", "likelihood_ratio", "dice"] = Field(
+        default="log_prob", description="Objective whose gradient is the inner step."
+    )
+
+
+class MetaUpdateConfig(Section):
+    """The outer loop: one trust-region step on the initialisation per meta-iteration."""
+
+    max_kl: float = Field(
+        default=0.01, gt=0, description="Radius of the trust region: mean KL divergence, in nats."
+    )
+    num_cg_iterations: int = Field(
+        default=10, ge=1, description="Iterations of conjugate gradient."
+    )
+    damping: float = Field(
+        default=1e-5, ge=0, description="Multiple of the identity added to the curvature."
+    )
+    backtrack_ratio: float = Field(
+        default=0.8, gt=0, lt=1, description="Factor by which the line search shortens the step."
+    )
+    max_backtracks: int = Field(
+        default=15, ge=1, description="Candidates that the line search tries before it gives up."
+    )
+    curvature_stride: int = Field(
+        default=1, ge=1, description="Every n-th time step enters the curvature; 1 uses all."
+    )
+    steps_per_chunk: PositiveInt | None = Field(
+        default=None,
+        description="Environment steps differentiated at once; null lets the device decide.",
+    )
+
+
+class RolloutConfig(Section):
+    """How many episodes are collected, and how they are discounted."""
+
+    meta_batch_size: int = Field(default=40, ge=1, description="Tasks per meta-iteration.")
+    episodes_per_task: int = Field(
+        default=20, ge=2, description="Episodes per task and adaptation step."
+    )
+    horizon: int = Field(default=200, ge=1, description="Longest episode, in environment steps.")
+    discount_factor: float = Field(
+        default=0.99, gt=0, le=1, description="Discount per environment step."
+    )
+    gae_lambda: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Bias (0) against variance (1) in generalised advantage estimation.",
+    )
+    num_threads: int = Field(
+        default=0,
+        ge=0,
+        description="Physics threads, or workers of a user's environment; 0 uses every CPU.",
+    )
+    step_timeout: float = Field(
+        default=60.0, gt=0, description="Longest step of a user's environment, in seconds."
+    )
+
+
+class EvaluationConfig(Section):
+    """Adaptation to held-out tasks."""
+
+    every: int = Field(
+        default=20, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of the held-out tasks and their episodes, the same for every run.seed.",
+    )
+    num_tasks: int = Field(default=40, ge=2, description="Held-out tasks.")
+    episodes_per_task: int = Field(
+        default=20, ge=2, description="Episodes per task and adaptation step."
+    )
+    num_adaptation_steps: int = Field(
+        default=3, ge=0, description="Gradient steps on each held-out task."
+    )
+    later_step_size_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        description="Size of the steps after the first, as a multiple of the inner step size.",
+    )
+
+
+class RunConfig(Section):
+    """One run: where, how long, on what."""
+
+    dir: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Folder of the run; null: runs/NAME-seedSEED-TIMESTAMP."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of every random draw.")
+    meta_iterations: int = Field(default=300, ge=1, description="Meta-updates of the whole run.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where tensors live; auto takes a GPU if there is one."
+    )
+    checkpoint_every: int = Field(
+        default=20, ge=1, description="Meta-iterations between checkpoints."
+    )
+    keep_checkpoints: int = Field(
+        default=3, ge=1, description="Latest checkpoints that are kept, besides the best one."
+    )
+    wandb: Literal["disabled", "offline", "online"] = Field(
+        default="disabled", description="Whether metrics also go to Weights & Biases."
+    )
+    wandb_project: str = Field(
+        default="meta-rl", min_length=1, description="Project at Weights & Biases."
+    )
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    env: EnvConfig
+    policy: PolicyConfig = PolicyConfig()
+    adaptation: AdaptationConfig = AdaptationConfig()
+    meta_update: MetaUpdateConfig = MetaUpdateConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        for smaller, larger in NOT_GREATER:
+            low, high = self._get(smaller), self._get(larger)
+            if low > high:
+                raise ValueError(f"{smaller} ({low}) should not be greater than {larger} ({high})")
+        return self
+
+    def _get(self, name: str) -> Any:
+        section, key = name.split(".")
+        return getattr(getattr(self, section), key)
+
+
+def setting_names() -> list[str]:
+    """Returns the dotted name of every setting, for example ``rollout.horizon``."""
+    return [
+        f"{section}.{key}"
+        for section, field in Config.model_fields.items()
+        for key in section_fields(field.annotation)
+    ]
+
+
+def default_of(name: str) -> Any:
+    """Returns the default of the setting with this dotted name."""
+    section, key = name.split(".")
+    return section_fields(Config.model_fields[section].annotation)[key].default
+
+
+def section_fields(section: Any) -> dict[str, Any]:
+    """Returns the fields of a section by key."""
+    assert issubclass(section, Section)
+    return dict(section.model_fields)

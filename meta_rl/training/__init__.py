@@ -1,0 +1,1 @@
+"""Training runs: the only floor with a loop, a clock, files and logging."""

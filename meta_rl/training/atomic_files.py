@@ -1,0 +1,42 @@
+"""File changes that a crash cannot leave half done."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader finds either all of it or what was there before."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write_durably(temporary, text.encode())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Writes a file and returns when it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when the names in a folder, new or changed, are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
+    """Drops the lines of a file that are unwanted, and a last line without its newline.
+
+    Args:
+        path: a text file.
+        wanted: decides on a line, given without its newline.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+    kept = [line for line in (raw.decode(errors="replace") for raw in lines) if wanted(line)]
+    write_text_atomically(path, "".join(f"{line}\n" for line in kept))

@@ -1,0 +1,260 @@
+"""Checkpoints: written so that a crash cannot spoil one, read so that none can run code.
+
+A run directory holds ``checkpoints/iteration_000500/`` with ``model.safetensors`` (the
+meta-parameters), ``config.json`` (the settings) and ``trainer.pt`` (whatever else the loop needs to
+go on), and ``best.json``, which names the checkpoint that did best on validation tasks.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from meta_rl.config import Config, ConfigError, config_from_mapping
+from meta_rl.training.atomic_files import sync_folder, write_durably, write_text_atomically
+from meta_rl.types import Params
+
+_NAME = re.compile(r"iteration_(\d{6,})")
+_Content = TypeVar("_Content")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or read; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        path: its folder.
+        meta_iteration: number of meta-iterations that were complete.
+        params: the meta-parameters, on the CPU.
+        config: the settings of the run.
+        trainer_state: what was given to ``save_checkpoint``, tensors on the CPU.
+        warnings: a sentence for each newer checkpoint that had to be passed over.
+    """
+
+    path: Path
+    meta_iteration: int
+    params: Params
+    config: Config
+    trainer_state: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BestCheckpoint:
+    """Which checkpoint did best on validation tasks, and its score."""
+
+    meta_iteration: int
+    score: float
+
+
+def save_checkpoint(
+    run_dir: Path,
+    meta_iteration: int,
+    params: Params,
+    config: Config,
+    trainer_state: Mapping[str, Any],
+) -> Path:
+    """Writes a checkpoint, then removes those that are no longer kept.
+
+    Kept are the last ``run.keep_checkpoints`` up to this one and the best one. Later ones belong to
+    a future that a resume has abandoned, and are removed.
+
+    Args:
+        run_dir: the run directory.
+        meta_iteration: number of meta-iterations that are complete.
+        params: the meta-parameters.
+        config: the settings of the run.
+        trainer_state: tensors and plain values only, because loading refuses everything else.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        CheckpointError: if it cannot be written; those that exist are then untouched.
+    """
+    folder = run_dir / "checkpoints"
+    path = folder / f"iteration_{meta_iteration:06d}"
+    state = io.BytesIO()
+    torch.save(dict(trainer_state), state)
+    # Copies, because safetensors refuses tensors that share memory.
+    tensors = {
+        name: param.detach().to("cpu", copy=True).contiguous() for name, param in params.items()
+    }
+    contents = {
+        "model.safetensors": save_tensors(tensors),
+        "config.json": json.dumps(config.model_dump(mode="json"), indent=2).encode(),
+        "trainer.pt": state.getvalue(),
+    }
+    try:
+        folder.mkdir(exist_ok=True)
+        _remove_leftovers(folder)
+        _write_folder(path, contents)
+        _prune(run_dir, meta_iteration, config.run.keep_checkpoints)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def load_checkpoint(path: Path, expected_params: Params | None = None) -> Checkpoint:
+    """Loads a checkpoint, or the newest one of a run directory that is not damaged.
+
+    Args:
+        path: a checkpoint's folder, or a run directory.
+        expected_params: if given, parameters whose names and shapes the checkpoint must have.
+
+    Raises:
+        CheckpointError: if there is none, if none can be read, or if it is of another model.
+    """
+    if (path / "model.safetensors").exists() or _NAME.fullmatch(path.name):
+        checkpoint = _read(path)
+    else:
+        checkpoint = _read_newest(path)
+    if expected_params is not None:
+        _check_params(checkpoint, expected_params)
+    return checkpoint
+
+
+def find_checkpoints(run_dir: Path) -> list[Path]:
+    """Returns the folders of a run's checkpoints, oldest first."""
+    folders = [path for path in (run_dir / "checkpoints").glob("*") if _NAME.fullmatch(path.name)]
+    return sorted(folders, key=_meta_iteration)
+
+
+def write_best(run_dir: Path, best: BestCheckpoint) -> None:
+    """Records which checkpoint is the best one so far; it is then kept."""
+    text = json.dumps({"meta_iteration": best.meta_iteration, "score": best.score})
+    write_text_atomically(run_dir / "best.json", text + "\n")
+
+
+def read_best(run_dir: Path) -> BestCheckpoint | None:
+    """Returns the best checkpoint so far, or None before the first."""
+    path = run_dir / "best.json"
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text())
+        return BestCheckpoint(int(record["meta_iteration"]), float(record["score"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{path} does not name a checkpoint and a score") from None
+
+
+def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.mkdir()
+    try:
+        for name, content in contents.items():
+            write_durably(temporary / name, content)
+        sync_folder(temporary)
+        if path.exists():
+            # A folder cannot be renamed onto another; a resume writes what it passed over again.
+            path.rename(path.with_name(f".{path.name}.old"))
+        temporary.rename(path)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
+    _remove_leftovers(path.parent)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what a crash, or the replacement of a checkpoint, has left behind."""
+    for leftover in folder.glob(".iteration_*"):
+        shutil.rmtree(leftover)
+
+
+def _prune(run_dir: Path, meta_iteration: int, num_kept: int) -> None:
+    checkpoints = find_checkpoints(run_dir)
+    kept = [path for path in checkpoints if _meta_iteration(path) <= meta_iteration][-num_kept:]
+    best = read_best(run_dir)
+    for path in checkpoints:
+        is_best = best is not None and _meta_iteration(path) == best.meta_iteration
+        if path not in kept and not is_best:
+            shutil.rmtree(path)
+
+
+def _meta_iteration(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise CheckpointError(f"{path} is not called iteration_NUMBER, as a checkpoint is")
+    return int(match[1])
+
+
+def _read_newest(run_dir: Path) -> Checkpoint:
+    paths = find_checkpoints(run_dir)
+    if not paths:
+        raise CheckpointError(f"there is no checkpoint in {run_dir}")
+    warnings: list[str] = []
+    for path in reversed(paths):
+        try:
+            return replace(_read(path), warnings=tuple(warnings))
+        except CheckpointError as error:
+            warnings.append(f"passed over a damaged checkpoint: {error}")
+    raise CheckpointError(f"none of the {len(paths)} checkpoints in {run_dir} can be read")
+
+
+def _read(path: Path) -> Checkpoint:
+    return Checkpoint(
+        path=path,
+        meta_iteration=_meta_iteration(path),
+        params=_read_file(path / "model.safetensors", load_tensors),
+        config=_read_file(path / "config.json", _parse_config(path / "config.json")),
+        trainer_state=_read_file(path / "trainer.pt", _parse_trainer_state),
+    )
+
+
+def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from None
+    try:
+        return parse(content)
+    except ConfigError as error:
+        problems = "; ".join(error.args)
+        raise CheckpointError(f"{path} holds settings that are not valid: {problems}") from None
+    except SafetensorError:
+        raise CheckpointError(f"{path} is truncated or is not a safetensors file") from None
+    except Exception:  # torch and the unpickler raise all kinds of errors for damaged bytes
+        raise CheckpointError(
+            f"{path} is truncated, or holds more than tensors and plain values and is not trusted"
+        ) from None
+
+
+def _parse_config(path: Path) -> Callable[[bytes], Config]:
+    return lambda content: config_from_mapping(json.loads(content), str(path))
+
+
+def _parse_trainer_state(content: bytes) -> dict[str, Any]:
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise TypeError("the trainer's state is not a dictionary")
+    return state
+
+
+def _check_params(checkpoint: Checkpoint, expected: Params) -> None:
+    def shapes(params: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(param.shape) for name, param in params.items()}
+
+    found, wanted = shapes(checkpoint.params), shapes(expected)
+    if found == wanted:
+        return
+    name = min(name for name in found | wanted if found.get(name) != wanted.get(name))
+    raise CheckpointError(
+        f"{checkpoint.path} is of another model: its {name} has shape "
+        f"{found.get(name, 'none')}, where {wanted.get(name, 'none')} belongs"
+    )

@@ -1,0 +1,156 @@
+"""The run directory: made once, never overwritten, written by one process at a time."""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from meta_rl.config import Config, config_to_yaml
+from meta_rl.training.atomic_files import write_text_atomically
+from meta_rl.training.provenance import describe_process
+
+
+class RunDirectoryError(ValueError):
+    """A run directory that cannot be used; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run directory that this process alone may write, until it is closed.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+    _lock: IO[str]
+
+    @property
+    def config_file(self) -> Path:
+        """The settings, resolved; training on this file repeats the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One line of JSON per meta-iteration."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation_file(self) -> Path:
+        """One row per evaluation episode."""
+        return self.path / "evaluation.csv"
+
+    def record_resume(self, config: Config) -> None:
+        """Records that this process continues the run, perhaps with other settings."""
+        try:
+            facts = json.loads(self._facts_file.read_text())
+            facts.setdefault("resumed", []).append(describe_process())
+            _write_config(self.config_file, config)
+            write_text_atomically(self._facts_file, json.dumps(facts, indent=2) + "\n")
+        except (OSError, ValueError, AttributeError) as error:
+            raise RunDirectoryError(f"{self._facts_file} cannot be updated: {error}") from None
+
+    def close(self) -> None:
+        """Lets other processes write the run directory."""
+        self._lock.close()
+
+    @property
+    def _facts_file(self) -> Path:
+        return self.path / "run.json"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def create_run_directory(config: Config, name: str) -> RunDirectory:
+    """Makes the directory of a new run, with ``config.yaml`` and ``run.json`` in it.
+
+    Args:
+        config: the settings; ``run.dir`` names the directory.
+        name: what the run is called where ``run.dir`` is null.
+
+    Raises:
+        RunDirectoryError: if the directory exists, or cannot be written.
+    """
+    path = Path(config.run.dir) if config.run.dir else _unused_path(name, config.run.seed)
+    _make_folder(path)
+    run_directory = RunDirectory(path, _lock(path))
+    facts = {"name": name, "seed": config.run.seed, **describe_process()}
+    try:
+        _write_config(run_directory.config_file, config)
+        write_text_atomically(path / "run.json", json.dumps(facts, indent=2) + "\n")
+    except OSError as error:
+        run_directory.close()
+        raise RunDirectoryError(f"{path} cannot be written: {error.strerror}") from None
+    return run_directory
+
+
+def open_run_directory(path: Path) -> RunDirectory:
+    """Opens the directory of an earlier run, to continue it.
+
+    Raises:
+        RunDirectoryError: if it is not one, cannot be written, or another process writes it.
+    """
+    if not (path / "config.yaml").is_file():
+        raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
+    return RunDirectory(path, _lock(path))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise RunDirectoryError(
+            f"{path} exists and is not overwritten; choose another run.dir, or --resume it"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunDirectoryError(f"{path} cannot be made: {reason}") from None
+
+
+def _unused_path(name: str, seed: int) -> Path:
+    stem = f"{name}-seed{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    path = Path("runs", stem)
+    # Two runs may start in the same second.
+    number = 2
+    while path.exists():
+        path = Path("runs", f"{stem}-{number}")
+        number += 1
+    return path
+
+
+def _lock(path: Path) -> IO[str]:
+    try:
+        # Kept open: the lock is held until the file is closed or the process ends.
+        file = (path / ".lock").open("a+")
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        raise RunDirectoryError(f"{path} is being written by process {owner}") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _write_config(path: Path, config: Config) -> None:
+    # Without run.dir, so that training on the file makes a new run instead of meeting this one.
+    run = config.run.model_copy(update={"dir": None})
+    write_text_atomically(path, config_to_yaml(config.model_copy(update={"run": run})))

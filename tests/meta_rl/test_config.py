@@ -1,0 +1,347 @@
+"""Settings: what is refused, how it is reported, and that what is written can be read back."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from meta_rl.config import (
+    Config,
+    ConfigError,
+    config_from_mapping,
+    config_to_yaml,
+    load_config,
+    preset_names,
+)
+from meta_rl.config.schema import setting_names
+
+PRESETS = [
+    "half_cheetah_dir",
+    "half_cheetah_dir_rllab",
+    "half_cheetah_vel",
+    "half_cheetah_vel_rllab",
+    "navigation",
+    "smoke",
+]
+MINIMAL = {"env": {"id": "Navigation2D-v0"}}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write_yaml(text: str | bytes) -> str:
+        path = tmp_path / "settings.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write_yaml
+
+
+def problems_of(config: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(config, overrides)
+    return list(caught.value.args)
+
+
+def test_importing_the_settings_does_not_import_torch():
+    code = "import sys, meta_rl.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_presets():
+    assert preset_names() == PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_loads_and_states_only_what_differs(name: str):
+    config = load_config(name)
+    defaults = config_from_mapping({"env": {"id": config.env.id}}, "defaults")
+    stated = load_config(name).model_dump(exclude_unset=True)
+    for section, values in stated.items():
+        for key, value in values.items():
+            if (section, key) != ("env", "id"):
+                assert value != getattr(getattr(defaults, section), key), (section, key)
+
+
+def test_defaults():
+    config = config_from_mapping(MINIMAL, "test")
+    assert config.policy.hidden_sizes == (100, 100)
+    assert config.adaptation.inner_step_size == 0.1
+    assert config.meta_update.steps_per_chunk is None
+    assert config.rollout.num_threads == 0
+    assert config.run.dir is None
+
+
+def test_every_setting_is_described():
+    for name in setting_names():
+        section, key = name.split(".")
+        annotation = Config.model_fields[section].annotation
+        assert annotation is not None
+        description = annotation.model_fields[key].description
+        assert description.endswith("."), name
+
+
+def test_a_file_and_overrides_are_merged_in_order(write):
+    path = write("env: {id: A-v0, options: {x: 1}}\nrollout: {horizon: 7}\n")
+    config = load_config(
+        path,
+        [
+            "rollout.horizon=8",
+            "rollout.horizon=9",
+            "policy.hidden_sizes=[]",
+            "env.options.y=[1, two]",
+            "meta_update.damping=1e-4",
+            "run.meta_iterations=3",
+        ],
+    )
+    assert config.rollout.horizon == 9
+    assert config.policy.hidden_sizes == ()
+    assert config.env.options == {"x": 1, "y": [1, "two"]}
+    assert config.meta_update.damping == 1e-4
+
+
+def test_settings_cannot_be_changed():
+    config = config_from_mapping(MINIMAL, "test")
+    with pytest.raises(ValidationError):
+        config.run.seed = 3
+
+
+def test_all_problems_are_reported_at_once_with_their_sources(write):
+    path = write("env:\n  id: A-v0\npolicy:\n  activation: tanhh\n  hidden_sizes: [3, x]\n")
+    problems = problems_of(path, "rollout.meta_batch_sise=3", "rollout.horizon=2", "run.seed=-1")
+    assert problems == [
+        f'policy.hidden_sizes.1 should be an integer, but is "x" [{path}:5]',
+        "policy.activation should be 'tanh', 'relu', 'elu' or 'silu', but is \"tanhh\"; "
+        f"did you mean tanh? [{path}:4]",
+        "rollout.meta_batch_sise is not a setting; did you mean rollout.meta_batch_size? "
+        "[command line: rollout.meta_batch_sise=3]",
+        "run.seed should be greater than or equal to 0, but is -1 [command line: run.seed=-1]",
+    ]
+
+
+def test_an_override_that_hides_a_bad_value_hides_its_problem(write):
+    assert load_config(write("env: {id: A}\nrun: {seed: x}"), ["run.seed=1"]).run.seed == 1
+
+
+def test_contradictions_are_reported_beside_other_problems():
+    problems = problems_of("navigation", "meta_update.curvature_stride=500", "rollout.typo=1")
+    assert problems[1] == (
+        "meta_update.curvature_stride (500) should not be greater than rollout.horizon (100) "
+        "[command line: meta_update.curvature_stride=500]"
+    )
+    assert len(problems) == 2
+
+
+def test_a_contradiction_names_the_setting_that_was_changed():
+    (problem,) = problems_of("navigation", "policy.init_std=1e-9")
+    assert problem == (
+        "policy.min_std (1e-06) should not be greater than policy.init_std (1e-09) "
+        "[command line: policy.init_std=1e-9]"
+    )
+
+
+def test_contradictions_are_refused_without_a_file_too():
+    with pytest.raises(ValidationError, match="should not be greater"):
+        Config(env={"id": "A"}, rollout={"horizon": 2}, meta_update={"curvature_stride": 3})
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "run.seed=4.5",
+        "run.seed=4.0",
+        "run.seed='4'",
+        "run.seed=true",
+        "run.seed=null",
+        "run.seed=",
+        "run.seed=[1]",
+        "meta_update.max_kl=true",
+        "meta_update.max_kl=.nan",
+        "meta_update.max_kl=.inf",
+        "meta_update.max_kl=0",
+        "meta_update.backtrack_ratio=1",
+        "meta_update.steps_per_chunk=0",
+        "adaptation.first_order=1",
+        "rollout.discount_factor=1.01",
+        "rollout.gae_lambda=-0.1",
+        "rollout.episodes_per_task=1",
+        "policy.hidden_sizes=[0]",
+        "policy.hidden_sizes=[2.0]",
+        "policy.hidden_sizes=64",
+        "policy.hidden_sizes=[true]",
+        "env.id=3",
+        "env.id=''",
+        "env.options=[1]",
+        "env.options.x=[{y: .nan}]",
+        "run.dir=''",
+        "run.device=tpu",
+        "rollout=null",
+        "rollout=3",
+        "meta_update.damping=${nowhere}",
+    ],
+)
+def test_bad_values_give_one_problem_that_names_the_override(override: str):
+    (problem,) = problems_of("navigation", override)
+    assert problem.endswith(f"[command line: {override}]")
+    assert problem.startswith(override.split("=")[0])
+
+
+@pytest.mark.parametrize(
+    ("override", "suggestion"),
+    [
+        ("rolout.horizon=1", "rollout"),
+        ("horizon=1", "rollout.horizon"),
+        ("run.horizon=1", "rollout.horizon"),
+        ("rollout.disount_factor=1", "rollout.discount_factor"),
+    ],
+)
+def test_misspelt_names_are_recognised(override: str, suggestion: str):
+    (problem,) = problems_of("navigation", override)
+    assert f"; did you mean {suggestion}? [" in problem
+
+
+@pytest.mark.parametrize("override", ["", "=", "seed", "=3", "a..b=1", "--x", "a b=1"])
+def test_overrides_of_another_form(override: str):
+    (problem,) = problems_of("navigation", override)
+    assert problem == f"the override {override!r} should have the form section.key=value"
+
+
+def test_broken_yaml_in_an_override():
+    (problem,) = problems_of("navigation", "policy.hidden_sizes=[1")
+    assert problem.startswith("the value of policy.hidden_sizes is not valid YAML")
+
+
+def test_an_unknown_preset_lists_the_presets_and_the_nearest():
+    (problem,) = problems_of("navigaton")
+    assert "'navigaton'; did you mean navigation?" in problem
+    assert all(name in problem for name in PRESETS)
+
+
+def test_an_unknown_preset_is_reported_beside_a_bad_override():
+    assert len(problems_of("navigaton", "seed")) == 2
+
+
+@pytest.mark.parametrize("name", ["absent.yaml", "folder/absent", "a\0b.yaml", "."])
+def test_files_that_cannot_be_read(name: str):
+    (problem,) = problems_of(name)
+    assert "cannot be read" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "env.id is required"),
+        ("env:\n  id: [\n", ":3 is not valid YAML"),
+        ("env: {id: A}\nrun: {}\nrun: {}", ":3 is not valid YAML: found duplicate key run"),
+        ("env: !!python/object:os.system {}", ":1 is not valid YAML"),
+        ("only words", "should hold sections"),
+        ("- 1\n- 2\n", "should hold sections"),
+        ("env: {id: A}\n---\nrun: {}", "is not valid YAML"),
+        (b"\xff\xfe\xfd", "is not a text file"),
+        ("[" * 5000, "is not readable"),
+        ("env: {id: A}\n3: 4\n", ":2]"),
+    ],
+)
+def test_files_that_hold_something_else(write, text: str | bytes, message: str):
+    path = write(text)
+    (problem,) = problems_of(path)
+    assert path in problem
+    assert message in problem
+
+
+def test_one_problem_is_one_line():
+    with pytest.raises(ConfigError) as caught:
+        load_config("navigation", ["run.seed=x"])
+    assert str(caught.value) == (
+        'run.seed should be an integer, but is "x" [command line: run.seed=x]'
+    )
+
+
+def test_several_problems_are_a_list():
+    with pytest.raises(ConfigError) as caught:
+        load_config("navigation", ["run.seed=x", "run.dir=3"])
+    heading, *lines = str(caught.value).splitlines()
+    assert heading == "the configuration has 2 problems:"
+    assert [line[:4] for line in lines] == ["  - ", "  - "]
+
+
+# Anything that YAML or JSON can hold, and more: names near the real ones come up often.
+names = st.sampled_from(["env", "run", "rollout", "policy", "id", "seed", "options", "horizon"])
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary()
+)
+values = st.recursive(
+    scalars,
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(names | st.text(max_size=3) | st.integers(), children, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(names | st.text(max_size=3) | st.integers(), values, max_size=4))
+def test_any_mapping_gives_a_configuration_or_a_config_error(mapping):
+    try:
+        config = config_from_mapping(mapping, "test")
+    except ConfigError as error:
+        assert str(error)
+    else:
+        assert isinstance(config, Config)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.builds("{}={}".format, st.sampled_from(setting_names()) | st.text(), st.text())))
+def test_any_override_gives_a_configuration_or_a_config_error(overrides):
+    try:
+        config = load_config("navigation", overrides)
+    except ConfigError as error:
+        assert str(error)
+    else:
+        assert isinstance(config, Config)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    | st.sampled_from(
+        ["1e3", "off", "null", "${run.seed}", "\\${x}", "\\\\${", "???", "~", "2020"]
+    ),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), children, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    options=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"])), json_values, max_size=3
+    ),
+    hidden_sizes=st.lists(st.integers(min_value=1), max_size=3),
+    max_kl=st.floats(min_value=math.ulp(0.0), allow_infinity=False),
+    directory=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+)
+def test_what_is_written_is_read_back(tmp_path_factory, options, hidden_sizes, max_kl, directory):
+    config = config_from_mapping(
+        {
+            "env": {"id": "A-v0", "options": options},
+            "policy": {"hidden_sizes": hidden_sizes},
+            "meta_update": {"max_kl": max_kl},
+            "run": {"dir": directory},
+        },
+        "test",
+    )
+    path = tmp_path_factory.getbasetemp() / "round_trip.yaml"
+    path.write_text(config_to_yaml(config), encoding="utf-8")
+    assert load_config(str(path)) == config

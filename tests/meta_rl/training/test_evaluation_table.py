@@ -1,0 +1,57 @@
+"""``evaluation.csv``: one row per episode, and after a resume as if nothing had happened."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meta_rl.training.evaluation_table import EvaluationTable
+
+NAMES = ["goal_x", "goal_y"]
+TASK = np.array([[0.1, -0.2], [0.3, 0.4]])
+EPISODE_RETURN = np.arange(2 * 3 * 2, dtype=np.float32).reshape(2, 3, 2) / 8
+
+
+def write(path: Path, meta_iterations: list[int], resume_from: int = 0) -> None:
+    table = EvaluationTable(path, NAMES, resume_from)
+    for meta_iteration in meta_iterations:
+        table.write(meta_iteration, "validation", TASK, EPISODE_RETURN - meta_iteration)
+    table.close()
+
+
+def test_each_episode_is_a_row(tmp_path: Path):
+    path = tmp_path / "evaluation.csv"
+    table = EvaluationTable(path, NAMES)
+    table.write(20, "test", TASK, EPISODE_RETURN)
+    with path.open() as file:
+        header, *rows = csv.reader(file)
+    table.close()
+    assert header == [
+        *("meta_iteration", "split", "task_index", "goal_x", "goal_y"),
+        *("adaptation_step", "episode", "episode_return"),
+    ]
+    assert len(rows) == 12
+    assert rows[0] == ["20", "test", "0", "0.1", "-0.2", "0", "0", "0.0"]
+    # Task 1, adaptation step 2, episode 0 is entry 6 + 4 + 0 = 10, of which an eighth is 1.25.
+    assert rows[10] == ["20", "test", "1", "0.3", "0.4", "2", "0", "1.25"]
+
+
+@pytest.mark.parametrize("torn", ["", "40,test,0", "2", "20,test,0,0.1,-0.2,0,0,-20.", "x\n"])
+def test_a_resumed_table_equals_an_uninterrupted_one(tmp_path: Path, torn: str):
+    whole, resumed = tmp_path / "whole.csv", tmp_path / "resumed.csv"
+    write(whole, [0, 20, 40, 100])
+    write(resumed, [0, 20, 40])
+    with resumed.open("a") as file:
+        file.write(torn)
+    write(resumed, [40, 100], resume_from=39)
+    assert resumed.read_text() == whole.read_text()
+
+
+def test_a_table_that_lost_even_its_header_gets_one(tmp_path: Path):
+    path = tmp_path / "evaluation.csv"
+    path.write_text("meta_iter")
+    write(path, [20], resume_from=10)
+    whole = tmp_path / "whole.csv"
+    write(whole, [20])
+    assert path.read_text() == whole.read_text()

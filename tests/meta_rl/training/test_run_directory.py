@@ -1,0 +1,153 @@
+"""Run directories: never overwritten, written by one process, and a record of how they came."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import meta_rl
+from meta_rl.config import Config, config_from_mapping, load_config
+from meta_rl.training import provenance
+from meta_rl.training.run_directory import (
+    RunDirectoryError,
+    create_run_directory,
+    open_run_directory,
+)
+
+
+def config_with(**run) -> Config:
+    return config_from_mapping({"env": {"id": "A-v0"}, "run": run}, "test")
+
+
+def test_a_new_run_directory_says_what_the_run_is(tmp_path: Path):
+    config = config_with(dir=str(tmp_path / "deep" / "run"), seed=7)
+    with create_run_directory(config, "name") as run:
+        assert run.path == tmp_path / "deep" / "run"
+        facts = json.loads((run.path / "run.json").read_text())
+    assert facts["name"] == "name"
+    assert facts["seed"] == 7
+    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["versions"]["meta_rl"] == meta_rl.__version__
+    assert facts["versions"].keys() == {
+        *("python", "meta_rl", "torch", "gymnasium", "mujoco", "numpy")
+    }
+    assert facts["hardware"].keys() == {"cpu", "num_cpus", "gpu"}
+    assert facts["command_line"] == sys.argv
+    assert "start_time" in facts
+
+
+def test_training_on_the_written_settings_repeats_the_run_elsewhere(tmp_path: Path):
+    config = config_with(dir=str(tmp_path / "run"), seed=7)
+    with create_run_directory(config, "name") as run:
+        written = load_config(str(run.config_file))
+    assert written == config_with(seed=7)
+
+
+def test_runs_without_a_directory_get_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with (
+        create_run_directory(config_with(seed=3), "navigation") as first,
+        create_run_directory(config_with(seed=3), "navigation") as second,
+    ):
+        assert first.path != second.path
+        for run in (first, second):
+            assert run.path.parent == Path("runs")
+            assert run.path.name.startswith("navigation-seed3-2")
+
+
+def test_an_existing_directory_is_not_touched(tmp_path: Path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(RunDirectoryError, match="exists and is not overwritten"):
+        create_run_directory(config_with(dir=str(tmp_path)), "name")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("path", ["/proc/run", "file/run", "a\0b"])
+def test_a_directory_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("not a folder")
+    with pytest.raises(RunDirectoryError, match="cannot be made"):
+        create_run_directory(config_with(dir=path), "name")
+
+
+def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def disk_full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("meta_rl.training.run_directory.write_text_atomically", disk_full)
+    with pytest.raises(RunDirectoryError, match="cannot be written: No space left"):
+        create_run_directory(config_with(dir=str(tmp_path / "run")), "name")
+
+
+def test_one_process_writes_at_a_time(tmp_path: Path):
+    path = tmp_path / "run"
+    with create_run_directory(config_with(dir=str(path)), "name"):
+        code = (
+            "import sys, pathlib\n"
+            "from meta_rl.training.run_directory import RunDirectoryError, open_run_directory\n"
+            "try: open_run_directory(pathlib.Path(sys.argv[1]))\n"
+            "except RunDirectoryError as error: print(error)\n"
+        )
+        other = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        )
+        assert other.stdout == f"{path} is being written by process {os.getpid()}\n"
+    with open_run_directory(path) as run:
+        assert run.path == path
+
+
+def test_a_folder_that_is_no_run_directory(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(RunDirectoryError, match="is not a run directory"):
+            open_run_directory(path)
+
+
+def test_a_resume_is_recorded(tmp_path: Path):
+    path = tmp_path / "run"
+    with create_run_directory(config_with(dir=str(path), meta_iterations=2), "name"):
+        start = json.loads((path / "run.json").read_text())
+    with open_run_directory(path) as run:
+        run.record_resume(config_with(meta_iterations=4))
+        run.record_resume(config_with(meta_iterations=6))
+    facts = json.loads((path / "run.json").read_text())
+    resumed = facts.pop("resumed")
+    assert facts == start
+    assert [entry["versions"] for entry in resumed] == [start["versions"]] * 2
+    assert load_config(str(path / "config.yaml")).run.meta_iterations == 6
+
+
+def test_a_resume_of_a_damaged_record_is_one_sentence(tmp_path: Path):
+    path = tmp_path / "run"
+    with create_run_directory(config_with(dir=str(path)), "name") as run:
+        (path / "run.json").write_text("{")
+        with pytest.raises(RunDirectoryError, match="cannot be updated"):
+            run.record_resume(config_with())
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("x = 1\n")
+    assert provenance._git_state(package) is None
+    git(tmp_path, "init", "-q")
+    assert provenance._git_state(package) is None, "in a checkout, but not part of it"
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert provenance._git_state(package) == {"commit": commit, "dirty": False}
+    (package / "__init__.py").write_text("x = 2\n")
+    assert provenance._git_state(package) == {"commit": commit, "dirty": True}

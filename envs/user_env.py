@@ -67,7 +67,8 @@ class UserTaskVectorEnv(TaskVectorEnv):
             module: what a worker imports before it makes an environment, or None.
             max_episode_steps: time limit; None keeps the registration's.
             num_workers: at most this many processes; 0 for one per CPU.
-            timeout: seconds that a worker may take to answer one call.
+            timeout: seconds that a worker may take to answer one call (making all its
+                environments is one call).
             options: keyword arguments of the environment.
 
         Raises:
@@ -95,7 +96,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         self.task_parameter_names = tuple(names)
         checked_tasks(first_tasks, num_envs, self.task_parameter_names)
 
-        num_workers = num_workers or len(os.sched_getaffinity(0))
+        num_workers = num_workers or os.cpu_count() or 1
         self._num_slots = math.ceil(num_envs / num_workers)
         self._terminated, self._truncated, self._was_reset = np.zeros((3, num_envs), dtype=np.bool_)
         self._tasks = first_tasks

@@ -143,6 +143,7 @@ def test_an_ended_environment_is_frozen_until_it_is_reset(env_id):
         assert all((v[~mask] == 0).all() for k, v in info.items() if k.startswith("reward_"))
         assert truncated[~mask].all()
         assert (reward[mask] != 0).all()
+        last_reward = reward
     assert truncated.all()
     frozen = env.step(actions[9])
     np.testing.assert_array_equal(frozen[0], observation)
@@ -151,8 +152,9 @@ def test_an_ended_environment_is_frozen_until_it_is_reset(env_id):
     # What was stepped beside frozen ones is what is stepped alone, bit for bit.
     untouched.reset(seed=0)
     for action in actions[3:9]:
-        expected, *_ = untouched.step(action)
+        expected, expected_reward, *_ = untouched.step(action)
     np.testing.assert_array_equal(observation[mask], expected[mask])
+    np.testing.assert_array_equal(last_reward[mask], expected_reward[mask])
 
 
 def test_the_single_environment_is_a_row_of_the_batch(env_id):

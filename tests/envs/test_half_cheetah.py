@@ -9,6 +9,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
+from mujoco.batch import SimulationError
 
 import envs
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
@@ -58,6 +59,14 @@ def rllab_cheetah_by_hand(qpos, qvel, actions):
         )
 
 
+def centre_of_mass(qpos):
+    model = compile_model(load_gymnasium_spec("half_cheetah.xml"))
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    mujoco.mj_forward(model, data)
+    return data.subtree_com[model.body("torso").id]
+
+
 def test_rllab_scale_follows_mujoco_by_hand():
     env = envs.make_task_vector_env("HalfCheetahDirRllab-v0", 2, num_threads=2)
     env.set_tasks(np.array([[1.0], [-1.0]]))
@@ -69,6 +78,8 @@ def test_rllab_scale_follows_mujoco_by_hand():
         qpos, qvel = 0.01 * rng.standard_normal(9), 0.1 * rng.standard_normal(9)
         np.testing.assert_array_equal(observation[row, :17], np.concatenate((qpos[1:], qvel)))
         by_hand.append(rllab_cheetah_by_hand(qpos, qvel, actions[:, row]))
+        # The centre of mass is that of the drawn state, so it differs from the rest pose's.
+        np.testing.assert_allclose(observation[row, 17:], centre_of_mass(qpos), atol=1e-12)
     for action in actions:
         observation, reward, _, _, info = env.step(action)
         for row, direction in enumerate((1.0, -1.0)):
@@ -122,6 +133,19 @@ def test_loading_is_silent_and_writes_nothing(tmp_path):
     )
     assert result.stdout + result.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simulation_in_which_mujoco_raises_counts_as_diverged(monkeypatch):
+    env = envs.make_task_vector_env("HalfCheetahVel-v0", 3, num_threads=1)
+    env.reset(seed=0)
+
+    def fail(ids, nstep, stage):
+        raise SimulationError(np.array([2]), "stack overflow", 3)
+
+    monkeypatch.setattr(env.dynamics._physics._batch, "step", fail)
+    _, reward, terminated, _, _ = env.step(np.zeros((3, 6)))
+    np.testing.assert_array_equal(terminated, [False, False, True])
+    assert reward[2] == 0
 
 
 @pytest.mark.parametrize("env_id", ["HalfCheetahVel-v0", "HalfCheetahVelRllab-v0"])

@@ -58,6 +58,10 @@ class Drift(gymnasium.Env):
             return np.zeros(3, np.float32), reward, False, False, {}
         return self.observe(), reward, bool(self.goal < 0 and self.steps == 2), False, {}
 
+    def close(self):
+        if self.fault.startswith("/"):
+            open(self.fault, "a").write("closed ")
+
     def misbehave(self, where):
         if self.power < 1 or self.where != where:
             return
@@ -244,6 +248,13 @@ def test_numbers_that_are_not_finite_are_faults(fault, number):
 
 def test_an_observation_of_the_wrong_shape_is_a_fault():
     assert "ValueError: the observation has shape (3,)" in str(run_into("shape"))
+
+
+def test_closing_lets_the_environments_close_themselves(tmp_path):
+    record = tmp_path / "record"
+    make(options={"fault": str(record)}, num_threads=1).close()
+    # The five of the worker and the one that the parent asks for tasks.
+    assert record.read_text().split() == ["closed"] * (NUM_ENVS + 1)
 
 
 def test_dropping_the_environment_ends_its_workers():

@@ -17,6 +17,12 @@ from envs.batched_mujoco import compile_model, load_gymnasium_spec
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Gymnasium's own HalfCheetah, and a divergence, write MUJOCO_LOG.TXT where they run."""
+    monkeypatch.chdir(tmp_path)
+
+
 def test_gym_scale_is_bit_identical_to_gymnasium():
     seeds = [11, 12, 13]
     env = envs.make_task_vector_env("HalfCheetahVel-v0", 3, num_threads=2)
@@ -149,8 +155,7 @@ def test_a_simulation_in_which_mujoco_raises_counts_as_diverged(monkeypatch):
 
 
 @pytest.mark.parametrize("env_id", ["HalfCheetahVel-v0", "HalfCheetahVelRllab-v0"])
-def test_a_diverged_simulation_terminates_with_finite_numbers(env_id, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where MuJoCo writes its log of the divergence
+def test_a_diverged_simulation_terminates_with_finite_numbers(env_id):
     env = envs.make_task_vector_env(env_id, 3, num_threads=1)
     last, _ = env.reset(seed=0)
     env.dynamics._physics.qvel[1] = 1e200

@@ -54,9 +54,13 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
       `np.random.default_rng(0)`: they depend neither on a seed nor on the history.
 
     Attributes:
+        single_observation_space: of one environment, a vector.
+        single_action_space: of one environment, a bounded vector.
         task_parameter_names: the name of each entry of a task.
     """
 
+    single_observation_space: Box
+    single_action_space: Box
     task_parameter_names: tuple[str, ...]
 
     @property

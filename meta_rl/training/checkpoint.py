@@ -88,7 +88,7 @@ def save_checkpoint(
         CheckpointError: if it cannot be written; those that exist are then untouched.
     """
     folder = run_dir / "checkpoints"
-    path = folder / f"iteration_{meta_iteration:06d}"
+    path = checkpoint_path(run_dir, meta_iteration)
     state = io.BytesIO()
     torch.save(dict(trainer_state), state)
     # Copies, because safetensors refuses tensors that share memory.
@@ -127,6 +127,11 @@ def load_checkpoint(path: Path, expected_params: Params | None = None) -> Checkp
     if expected_params is not None:
         _check_params(checkpoint, expected_params)
     return checkpoint
+
+
+def checkpoint_path(run_dir: Path, meta_iteration: int) -> Path:
+    """Returns where the checkpoint of a meta-iteration is, or would be."""
+    return run_dir / "checkpoints" / f"iteration_{meta_iteration:06d}"
 
 
 def find_checkpoints(run_dir: Path) -> list[Path]:

@@ -1,0 +1,230 @@
+"""MAML with a trust-region meta-update (Finn et al. 2017, algorithm 3 and section 5.3).
+
+For tasks i with episodes ``D_i`` collected before and ``D'_i`` after adaptation,
+
+    theta'_i = theta - alpha grad L(theta; D_i)                    (the inner loop, eq. 1)
+    maximise   mean_i J(theta'_i; D'_i)                            (the meta-objective, eq. 4)
+    subject to mean_i KL(pi_old'_i || pi_theta'_i) <= max_kl       (TRPO's constraint)
+
+over theta, where J is the likelihood-ratio surrogate and ``theta'_i`` is always recomputed from
+theta, so that the gradient is the exact second-order meta-gradient.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value, vmap
+from torch.utils._pytree import tree_map
+
+from meta_rl.algorithms.adaptation import adapt
+from meta_rl.models.gaussian_policy import action_distribution
+from meta_rl.ops.gauss_newton import gauss_newton_product
+from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
+from meta_rl.ops.masked import weighted_mean
+from meta_rl.ops.objectives import SURROGATES, likelihood_ratio_surrogate
+from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
+from meta_rl.types import ActionDistribution, MetaUpdateStats, Params, PolicyGradientBatch
+
+
+class MetaData(NamedTuple):
+    """The episodes of one meta-iteration, a pytree with a leading task axis throughout.
+
+    Attributes:
+        pre: one batch per adaptation step, each collected by the policy before that step.
+        post: episodes of the adapted policies.
+    """
+
+    pre: tuple[PolicyGradientBatch, ...]
+    post: PolicyGradientBatch
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """How one task's policy adapts.
+
+    Attributes:
+        policy: maps observations to an ``ActionDistribution``.
+        surrogate: which surrogate adaptation climbs, a name in ``SURROGATES``.
+        step_size: alpha.
+        first_order: leave the inner loop's second derivatives out of meta-gradients (FOMAML).
+    """
+
+    policy: nn.Module
+    surrogate: str
+    step_size: float
+    first_order: bool
+
+    def loss(self, params: Params, batch: PolicyGradientBatch) -> Tensor:
+        """L of eq. 1: the negative surrogate of one task's episodes, []."""
+        distribution = action_distribution(self.policy, params, batch.observation)
+        surrogate = SURROGATES[self.surrogate]
+        new_log_prob = log_prob(distribution, batch.action)
+        return -surrogate(new_log_prob, batch.old_log_prob, batch.advantage, batch.weight)
+
+    def adapted_params(self, meta_params: Params, pre: Sequence[PolicyGradientBatch]) -> Params:
+        """theta'_i of eq. 1, for one task, after one step per batch of ``pre``."""
+        return adapt(
+            meta_params,
+            self.loss,
+            pre,
+            step_sizes=[self.step_size] * len(pre),
+            first_order=self.first_order,
+        )
+
+    def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
+        """What the adapted policy would do at the post-adaptation observations of one task."""
+        adapted_params = self.adapted_params(meta_params, task.pre)
+        return action_distribution(self.policy, adapted_params, task.post.observation)
+
+
+def maml_trpo_update(
+    inner_loop: InnerLoop,
+    meta_params: Params,
+    data: MetaData,
+    *,
+    trust_region: TrustRegionSettings,
+    curvature_stride: int,
+    steps_per_chunk: int,
+) -> tuple[Params, MetaUpdateStats]:
+    """One meta-update of the initialisation.
+
+    Args:
+        inner_loop: how the policies adapt.
+        meta_params: theta.
+        data: episodes before and after adaptation, from the policies that theta gives.
+        trust_region: settings of the outer step.
+        curvature_stride: every n-th time step is used for the curvature (as Schulman et al.
+            2015, appendix C, subsample it); gradient, surrogate and KL use all of them.
+        steps_per_chunk: as many tasks are vmapped at once as have no more steps than this. It
+            changes no result beyond the order of summation: on a CPU, a chunk's activations
+            should stay in the cache.
+
+    Returns:
+        The new theta (the same tensors where the line search fails) and what happened.
+    """
+    chunks = split_tasks(data, steps_per_chunk)
+    thinned_chunks = split_tasks(every_nth_step(data, curvature_stride), steps_per_chunk)
+
+    theta = ravel(meta_params)
+    gradient, surrogate = meta_gradient(inner_loop, meta_params, chunks)
+    new_theta, stats = trust_region_step(
+        theta,
+        ravel(gradient),
+        meta_curvature_product(inner_loop, meta_params, thinned_chunks),
+        meta_evaluation(inner_loop, meta_params, chunks),
+        surrogate=surrogate,
+        settings=trust_region,
+    )
+    return (unravel(new_theta, meta_params) if stats.accepted else meta_params), stats
+
+
+def meta_gradient(
+    inner_loop: InnerLoop, meta_params: Params, chunks: Sequence[MetaData]
+) -> tuple[Params, Tensor]:
+    """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``."""
+
+    def summed_surrogate(params: Params, chunk: MetaData) -> Tensor:
+        def task_surrogate(task: MetaData) -> Tensor:
+            return _surrogate(inner_loop.adapted_distribution(params, task), task.post)
+
+        return vmap(task_surrogate)(chunk).sum()
+
+    per_chunk = [grad_and_value(summed_surrogate)(meta_params, chunk) for chunk in chunks]
+    num_tasks = _num_tasks(chunks)
+    gradient = {
+        name: sum(gradient[name] for gradient, _ in per_chunk) / num_tasks for name in meta_params
+    }
+    return gradient, sum(surrogate for _, surrogate in per_chunk) / num_tasks
+
+
+def meta_curvature_product(
+    inner_loop: InnerLoop, meta_params: Params, chunks: Sequence[MetaData]
+) -> Callable[[Tensor], Tensor]:
+    """``v -> F v``, F the Hessian of the meta-constraint ``mean_i KL`` at theta.
+
+    With J the Jacobian of the adapted policies' outputs with respect to theta, through the
+    inner loop, F equals ``J^T (Fisher matrix of the outputs) J`` exactly.
+    """
+    num_tasks = _num_tasks(chunks)
+
+    def chunk_product(chunk: MetaData) -> Callable[[Tensor], Tensor]:
+        weight = chunk.post.weight
+        step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0) / num_tasks
+
+        def outputs(theta: Tensor) -> ActionDistribution:
+            params = unravel(theta, meta_params)
+            return vmap(lambda task: inner_loop.adapted_distribution(params, task))(chunk)
+
+        def output_curvature(
+            distribution: ActionDistribution, tangent: ActionDistribution
+        ) -> ActionDistribution:
+            product = fisher_vector_product(distribution, tangent)
+            return ActionDistribution(*(step_weight[..., None] * x for x in product))
+
+        return gauss_newton_product(outputs, ravel(meta_params), output_curvature)
+
+    products = [chunk_product(chunk) for chunk in chunks]
+    return lambda v: torch.stack([product(v) for product in products]).sum(0)
+
+
+def meta_evaluation(
+    inner_loop: InnerLoop, meta_params: Params, chunks: Sequence[MetaData]
+) -> Callable[[Tensor], TrustRegionPoint]:
+    """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old."""
+
+    def distributions(params: Params, chunk: MetaData) -> ActionDistribution:
+        return vmap(lambda task: inner_loop.adapted_distribution(params, task))(chunk)
+
+    def task_point(
+        new: ActionDistribution, old: ActionDistribution, post: PolicyGradientBatch
+    ) -> TrustRegionPoint:
+        return TrustRegionPoint(
+            _surrogate(new, post), weighted_mean(kl_divergence(old, new), post.weight)
+        )
+
+    with torch.no_grad():
+        old_distributions = [distributions(meta_params, chunk) for chunk in chunks]
+
+    @torch.no_grad()
+    def evaluate(theta: Tensor) -> TrustRegionPoint:
+        params = unravel(theta, meta_params)
+        points = [
+            vmap(task_point)(distributions(params, chunk), old, chunk.post)
+            for chunk, old in zip(chunks, old_distributions, strict=True)
+        ]
+        return TrustRegionPoint(*(torch.cat(values).mean() for values in zip(*points, strict=True)))
+
+    return evaluate
+
+
+def split_tasks(data: MetaData, steps_per_chunk: int) -> list[MetaData]:
+    """Cuts the task axis into chunks of at most ``steps_per_chunk`` steps, or of one task."""
+    num_tasks, *steps = data.post.weight.shape
+    size = tasks_per_chunk(math.prod(steps), steps_per_chunk)
+    return [tree_map(lambda x, i=i: x[i : i + size], data) for i in range(0, num_tasks, size)]
+
+
+def tasks_per_chunk(steps_per_task: int, steps_per_chunk: int) -> int:
+    """How many tasks fit into a chunk, at least one."""
+    return max(1, steps_per_chunk // steps_per_task)
+
+
+def every_nth_step(data: MetaData, stride: int) -> MetaData:
+    """Keeps the time steps 0, n, 2 n, ... of every episode."""
+    return tree_map(lambda x: x[:, :, ::stride], data) if stride > 1 else data
+
+
+def _surrogate(distribution: ActionDistribution, post: PolicyGradientBatch) -> Tensor:
+    """J of one task: TRPO's likelihood-ratio surrogate (Schulman et al. 2015, eq. 14)."""
+    return likelihood_ratio_surrogate(
+        log_prob(distribution, post.action), post.old_log_prob, post.advantage, post.weight
+    )
+
+
+def _num_tasks(chunks: Sequence[MetaData]) -> int:
+    return sum(len(chunk.post.weight) for chunk in chunks)

@@ -1,0 +1,58 @@
+"""A stochastic policy: a diagonal Gaussian whose spread does not depend on the observation."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from meta_rl.models.mlp import MLP
+from meta_rl.types import ActionDistribution, Params
+
+
+class GaussianPolicy(nn.Module):
+    """Mean from an MLP, a learned log standard deviation per action (MAML paper, appendix A.2).
+
+    The log_std is one of the parameters that adaptation and the meta-update change.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        *,
+        hidden_sizes: Sequence[int],
+        activation: str,
+        init_std: float,
+        min_std: float,
+        generator: torch.Generator,
+    ) -> None:
+        """``min_std`` is a floor: below it the standard deviation no longer follows log_std."""
+        super().__init__()
+        self.mean = MLP(
+            observation_size,
+            hidden_sizes,
+            action_size,
+            activation=activation,
+            generator=generator,
+        )
+        self.log_std = nn.Parameter(torch.full((action_size,), math.log(init_std)))
+        self.min_log_std = math.log(min_std)
+
+    def forward(self, observation: Tensor) -> ActionDistribution:
+        """[..., O] -> mean and log_std, both [..., A]."""
+        mean = self.mean(observation)
+        return ActionDistribution(mean, self.log_std.clamp(min=self.min_log_std).expand_as(mean))
+
+
+def action_distribution(
+    policy: nn.Module, params: Params, observation: Tensor
+) -> ActionDistribution:
+    """The policy's output under ``params`` in place of its own parameters."""
+    return functional_call(policy, params, (observation,))
+
+
+def initial_params(policy: nn.Module) -> Params:
+    """A copy of the module's parameters as the explicit argument that everything here takes."""
+    return {name: value.detach().clone() for name, value in policy.named_parameters()}

@@ -1,0 +1,1 @@
+"""Pure tensor functions on trailing axes: no module, environment, setting or file."""

@@ -1,0 +1,1 @@
+"""Episodes from environments: the only place that knows both a policy and an environment."""

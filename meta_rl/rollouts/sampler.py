@@ -1,0 +1,185 @@
+"""The sampler: episodes of many tasks at once, one batched policy forward per time step."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor, nn
+from torch.func import vmap
+
+from envs.task_env import EnvironmentFault, TaskVectorEnv
+from meta_rl.models.gaussian_policy import action_distribution
+from meta_rl.ops.gaussian import log_prob_of_noise
+from meta_rl.types import ActionDistribution, Params, RolloutBatch
+
+
+def collect(
+    policy: nn.Module,
+    params: Params,
+    env: TaskVectorEnv,
+    tasks: np.ndarray,
+    *,
+    reset_seeds: Sequence[int],
+    noise: Tensor,
+) -> RolloutBatch:
+    """Plays one episode in every simulation of ``env``, each task's own policy acting.
+
+    Episodes that end early are not stepped any further. All random numbers are given: the same
+    arguments return the same batch, whatever the number of threads.
+
+    Args:
+        policy: maps observations to an ``ActionDistribution``.
+        params: the tasks' parameters, with a leading task axis [M, ...].
+        env: M * E simulations, task by task; its time limit is the horizon T.
+        tasks: float64 [M, P].
+        reset_seeds: M * E seeds of the initial states.
+        noise: standard normal [M, E, T, A], on the device and of the type of ``params``.
+
+    Returns:
+        The batch, on the device of ``params``.
+
+    Raises:
+        EnvironmentFault: an observation or reward is not finite.
+    """
+    num_tasks, num_episodes, horizon, _ = noise.shape
+    assert env.num_envs == num_tasks * num_episodes
+    to_environment = _action_rescaling(env.single_action_space)
+    record = _EpisodeRecord(env, num_tasks, horizon, noise.dtype)
+    # Time leads inside the loop, so that each step reads and writes contiguous blocks.
+    noise_TMEA = noise.permute(2, 0, 1, 3).contiguous()
+    action_TMEA, log_std_TMEA = torch.zeros_like(noise_TMEA), torch.zeros_like(noise_TMEA)
+
+    env.set_tasks(np.repeat(tasks, num_episodes, axis=0))
+    observation, _ = env.reset(seed=list(reset_seeds))
+    with single_torch_thread(), torch.no_grad():
+        act = _batched_policy(policy, params)
+        for t in range(horizon):
+            mean, log_std = act(record.before_step(t, observation).to(noise.device))
+            log_std_TMEA[t] = log_std
+            torch.addcmul(mean, log_std.exp(), noise_TMEA[t], out=action_TMEA[t])
+            action = action_TMEA[t].flatten(0, 1).cpu().numpy()
+            observation, reward, terminated, truncated, info = env.step(to_environment(action))
+            record.after_step(t, reward, terminated, truncated, info)
+            if record.ended.all():
+                record.pad(t + 1, observation)
+                break
+        log_prob_TME = log_prob_of_noise(noise_TMEA, log_std_TMEA)
+    record.check_finite(tasks, env.task_parameter_names)
+
+    def task_first(x: Tensor) -> Tensor:
+        """[T, M, E, ...] -> [M, E, T, ...] on the policy's device."""
+        return x.to(noise.device).movedim(0, 2).contiguous()
+
+    return RolloutBatch(
+        observation=task_first(record.observation_TMEO),
+        action=task_first(action_TMEA),
+        log_prob=task_first(log_prob_TME),
+        reward=task_first(record.reward_TME),
+        terminated=task_first(record.terminated_TME),
+        truncated=task_first(record.truncated_TME),
+        valid=task_first(record.valid_TME),
+        task=tasks,
+        num_diverged=record.num_diverged,
+    )
+
+
+@contextmanager
+def single_torch_thread() -> Iterator[None]:
+    """One torch thread inside: the policy's products are small, and physics wants the cores."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _batched_policy(policy: nn.Module, params: Params) -> Callable[[Tensor], ActionDistribution]:
+    """[M, E, O] -> the distributions of M policies, each on its own task's observations."""
+    forward = vmap(lambda params, observation: action_distribution(policy, params, observation))
+    return lambda observation: forward(params, observation)
+
+
+def _action_rescaling(space: Box) -> Callable[[np.ndarray], np.ndarray]:
+    """Maps the policy's [-1, 1] onto the environment's box and clips what lies outside."""
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    centre, half_width = (high + low) / 2.0, (high - low) / 2.0
+
+    def rescale(action: np.ndarray) -> np.ndarray:
+        return np.clip(centre + half_width * action, low, high)
+
+    return rescale
+
+
+class _EpisodeRecord:
+    """What the environment said, written straight into [T, M, E, ...] tensors.
+
+    Attributes:
+        ended: bool [M * E], the episodes that are over.
+        num_diverged: episodes that a diverging simulation ended.
+    """
+
+    def __init__(
+        self, env: TaskVectorEnv, num_tasks: int, horizon: int, dtype: torch.dtype
+    ) -> None:
+        shape = (horizon, num_tasks, env.num_envs // num_tasks)
+        observation_size = env.single_observation_space.shape[0]
+        self.observation_TMEO = torch.zeros(*shape, observation_size, dtype=dtype)
+        self.reward_TME = torch.zeros(shape, dtype=dtype)
+        self.terminated_TME = torch.zeros(shape, dtype=torch.bool)
+        self.truncated_TME = torch.zeros(shape, dtype=torch.bool)
+        self.valid_TME = torch.zeros(shape, dtype=torch.bool)
+        self.ended = np.zeros(env.num_envs, dtype=bool)
+        self.num_diverged = 0
+        self._observation = self.observation_TMEO.view(horizon, env.num_envs, -1).numpy()
+        self._flat = {
+            name: getattr(self, f"{name}_TME").view(horizon, env.num_envs).numpy()
+            for name in ("reward", "terminated", "truncated", "valid")
+        }
+
+    def before_step(self, t: int, observation: np.ndarray) -> Tensor:
+        """Keeps the observation [M * E, O] of step t; returns it as [M, E, O]."""
+        self._observation[t] = observation
+        np.logical_not(self.ended, out=self._flat["valid"][t])
+        return self.observation_TMEO[t]
+
+    def after_step(
+        self,
+        t: int,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        info: dict[str, Any],
+    ) -> None:
+        """Keeps the outcome of step t for the episodes that were still running."""
+        running = self._flat["valid"][t]
+        np.multiply(reward, running, out=self._flat["reward"][t], casting="same_kind")
+        np.logical_and(terminated, running, out=self._flat["terminated"][t])
+        np.logical_and(truncated, running, out=self._flat["truncated"][t])
+        if "diverged" in info:
+            self.num_diverged += int(np.count_nonzero(info["diverged"] & running))
+        self.ended |= terminated | truncated
+
+    def pad(self, t: int, observation: np.ndarray) -> None:
+        """Repeats the final observations from step t on, as RolloutBatch promises."""
+        self._observation[t:] = observation
+
+    def check_finite(self, tasks: np.ndarray, task_parameter_names: Sequence[str]) -> None:
+        """Raises EnvironmentFault naming the first task with a non-finite number."""
+        for quantity, values in (
+            ("observation", self.observation_TMEO.sum(-1)),
+            ("reward", self.reward_TME),
+        ):
+            finite_M = torch.isfinite(values).all(0).all(-1)
+            if not bool(finite_M.all()):
+                task = tasks[int(finite_M.int().argmin())]
+                named = ", ".join(
+                    f"{name}={value:g}"
+                    for name, value in zip(task_parameter_names, task, strict=True)
+                )
+                raise EnvironmentFault(
+                    f"The environment returned a {quantity} that is not finite (task {named})."
+                )

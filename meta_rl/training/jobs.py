@@ -1,0 +1,123 @@
+"""Starting, resuming and finishing a training run, as the commands do it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from meta_rl.config import Config
+from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.checkpoint import checkpoint_path, load_checkpoint, read_best
+from meta_rl.training.progress import Progress
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.rl_loop import train
+from meta_rl.training.run_directory import (
+    RunDirectory,
+    create_run_directory,
+    open_run_directory,
+)
+from meta_rl.training.run_log import RunLog
+from meta_rl.training.seeding import Split
+from meta_rl.training.trainer_state import TrainerState
+from meta_rl.types import Params
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished run has to show.
+
+    Attributes:
+        path: the run directory.
+        curves: adaptation curves on the test tasks, by the name of the policy.
+    """
+
+    path: Path
+    curves: dict[str, AdaptationCurve]
+
+
+def start_run(config: Config, name: str, console: Console) -> TrainingResult:
+    """Trains from scratch in a new run directory.
+
+    Raises:
+        RunDirectoryError: the directory exists or cannot be written.
+        EnvironmentFault, DeviceError, NumericalError: as ``RLExperiment`` and ``train``.
+    """
+    with RLExperiment(config) as experiment, create_run_directory(config, name) as run_directory:
+        state = TrainerState(experiment.initial_params)
+        return _run(experiment, run_directory, state, console)
+
+
+def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
+    """Continues a run from its newest readable checkpoint.
+
+    On the same device the result is bit-identical to that of a run that was never interrupted.
+
+    Args:
+        path: the run directory.
+        config: the run's settings, perhaps with more iterations or another device.
+        console: where progress is shown.
+
+    Raises:
+        CheckpointError: there is no readable checkpoint, or it is of another model.
+        RunDirectoryError: it is not a run directory, or another process writes it.
+        EnvironmentFault, DeviceError, NumericalError: as ``RLExperiment`` and ``train``.
+    """
+    with open_run_directory(path) as run_directory, RLExperiment(config) as experiment:
+        checkpoint = load_checkpoint(path, experiment.initial_params)
+        for warning in checkpoint.warnings:
+            console.print(warning, soft_wrap=True, highlight=False, markup=False)
+        best = read_best(path)
+        if best is not None and best.meta_iteration > checkpoint.meta_iteration:
+            # It belongs to a future that the fallback to an older checkpoint abandons.
+            best = None
+        state = TrainerState(
+            meta_params=_to_device(checkpoint.params, experiment.device),
+            meta_iteration=checkpoint.meta_iteration,
+            env_steps=checkpoint.trainer_state["env_steps"],
+            seconds=checkpoint.trainer_state["seconds"],
+            best=best,
+        )
+        run_directory.record_resume(config)
+        return _run(experiment, run_directory, state, console)
+
+
+def _run(
+    experiment: RLExperiment, run_directory: RunDirectory, state: TrainerState, console: Console
+) -> TrainingResult:
+    config, path = experiment.config, run_directory.path
+    progress = Progress(console, config.run.meta_iterations)
+    names = experiment.env.task_parameter_names
+    with RunLog(run_directory, config, names, progress, resume_from=state.meta_iteration) as log:
+        progress.note(f"Training {config.env.id} on {experiment.device} in {path}")
+        try:
+            with progress:
+                state = train(experiment, state, log)
+            return TrainingResult(path, _test_curves(experiment, path, state, log))
+        except BaseException:
+            progress.note(f"Stopped. Resume with: meta-rl train --resume {path}")
+            raise
+
+
+def _test_curves(
+    experiment: RLExperiment, path: Path, state: TrainerState, log: RunLog
+) -> dict[str, AdaptationCurve]:
+    """Evaluates, on tasks that chose nothing, the initial policy and the best one."""
+    assert state.best is not None
+    best = load_checkpoint(checkpoint_path(path, state.best.meta_iteration))
+    policies = {
+        0: ("before meta-training", experiment.initial_params),
+        best.meta_iteration: (
+            f"meta-trained, iteration {best.meta_iteration}",
+            _to_device(best.params, experiment.device),
+        ),
+    }
+    curves = {}
+    for meta_iteration, (name, params) in policies.items():
+        curves[name] = experiment.evaluate(params, Split.TEST)
+        log.evaluation(meta_iteration, Split.TEST, curves[name])
+    return curves
+
+
+def _to_device(params: Params, device: torch.device) -> Params:
+    return {name: value.to(device) for name, value in params.items()}

@@ -1,0 +1,99 @@
+"""The training loop: collect, adapt, collect again, meta-update."""
+
+import math
+from dataclasses import replace
+
+from meta_rl.algorithms.maml_trpo import MetaData, maml_trpo_update
+from meta_rl.training.adaptation_rollouts import collect_and_adapt
+from meta_rl.training.checkpoint import BestCheckpoint
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.run_log import RunLog
+from meta_rl.training.seeding import RandomStreams, Split
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.trainer_state import TrainerState
+from meta_rl.types import MetaUpdateStats, Params, RolloutBatch
+
+
+class NumericalError(RuntimeError):
+    """A quantity that training depends on is not finite; the message is one sentence."""
+
+
+def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> TrainerState:
+    """Runs meta-iterations until there are ``run.meta_iterations`` of them.
+
+    Whatever ends the loop early, the last completed iteration is saved first.
+
+    Args:
+        experiment: environments, policy and settings.
+        state: where to start; the initial state or that of a checkpoint.
+        log: where numbers and checkpoints go.
+
+    Returns:
+        The last state.
+
+    Raises:
+        EnvironmentFault: an environment raised, hung, died or returned non-finite numbers.
+        NumericalError: the meta-gradient is not finite.
+    """
+    run, evaluation = experiment.config.run, experiment.config.evaluation
+    log.checkpoint(state)
+    try:
+        while state.meta_iteration < run.meta_iterations:
+            clock = StageClock(experiment.device)
+            meta_params, episodes, stats = meta_iteration(experiment, state, clock)
+            next_state = replace(
+                state,
+                meta_params=meta_params,
+                meta_iteration=state.meta_iteration + 1,
+                env_steps=state.env_steps + sum(rollouts.env_steps for rollouts in episodes),
+            )
+            is_last = next_state.meta_iteration == run.meta_iterations
+            curve = None
+            if is_last or (evaluation.every and next_state.meta_iteration % evaluation.every == 0):
+                with clock.measure("evaluating"):
+                    curve = experiment.evaluate(meta_params, Split.VALIDATION)
+                if state.best is None or curve.score > state.best.score:
+                    best = BestCheckpoint(next_state.meta_iteration, curve.score)
+                    next_state = replace(next_state, best=best)
+            next_state = replace(next_state, seconds=state.seconds + clock.total)
+            log.meta_iteration(next_state, episodes, stats, clock, curve)
+            # Only now: an interruption before this line repeats the whole iteration on resuming.
+            state = next_state
+            if curve is not None or state.meta_iteration % run.checkpoint_every == 0:
+                log.checkpoint(state)
+    finally:
+        log.checkpoint(state)
+    return state
+
+
+def meta_iteration(
+    experiment: RLExperiment, state: TrainerState, clock: StageClock
+) -> tuple[Params, list[RolloutBatch], MetaUpdateStats]:
+    """One pass of MAML: sample tasks, collect and adapt on each, update the initialisation.
+
+    Returns:
+        The new meta-parameters, the episodes at each adaptation step, and the update's outcome.
+
+    Raises:
+        NumericalError: the meta-gradient is not finite.
+    """
+    config = experiment.config
+    streams = RandomStreams(config.run.seed, Split.TRAIN, state.meta_iteration)
+    tasks = experiment.env.sample_tasks(config.rollout.meta_batch_size, streams.task_generator())
+    episodes, batches = collect_and_adapt(
+        experiment.training_settings, state.meta_params, experiment.env, tasks, streams, clock
+    )
+    with clock.measure("updating"):
+        meta_params, stats = maml_trpo_update(
+            experiment.inner_loop,
+            state.meta_params,
+            MetaData(pre=tuple(batches[:-1]), post=batches[-1]),
+            trust_region=experiment.trust_region,
+            curvature_stride=config.meta_update.curvature_stride,
+            steps_per_chunk=experiment.steps_per_chunk,
+        )
+    if not math.isfinite(stats.gradient_norm):
+        raise NumericalError(
+            f"meta-iteration {state.meta_iteration + 1}: the meta-gradient is not finite"
+        )
+    return meta_params, episodes, stats

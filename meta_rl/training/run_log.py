@@ -1,0 +1,136 @@
+"""Everything that training writes down: metrics, evaluations, checkpoints, the screen."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from meta_rl.config import Config
+from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
+from meta_rl.training.checkpoint import save_checkpoint, write_best
+from meta_rl.training.evaluation_table import EvaluationTable
+from meta_rl.training.metrics import JsonlSink, MetricsSink
+from meta_rl.training.progress import Progress
+from meta_rl.training.run_directory import RunDirectory
+from meta_rl.training.seeding import Split
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.trainer_state import TrainerState
+from meta_rl.types import MetaUpdateStats, RolloutBatch
+
+
+class RunLog:
+    """The one place through which training reaches files and the screen."""
+
+    def __init__(
+        self,
+        run_directory: RunDirectory,
+        config: Config,
+        task_parameter_names: Sequence[str],
+        progress: Progress,
+        *,
+        resume_from: int,
+    ) -> None:
+        """Opens the files, dropping what lies beyond the checkpoint ``resume_from``."""
+        self._path = run_directory.path
+        self._config = config
+        self._progress = progress
+        self._sinks: list[MetricsSink] = [JsonlSink(run_directory.metrics_file, resume_from)]
+        if config.run.wandb != "disabled":
+            from meta_rl.training.wandb_sink import WandbSink
+
+            self._sinks.append(WandbSink(run_directory.path, config, notify=progress.note))
+        self._table = EvaluationTable(
+            run_directory.evaluation_file, task_parameter_names, resume_from
+        )
+        self._last_checkpoint = resume_from if resume_from > 0 else None
+
+    def meta_iteration(
+        self,
+        state: TrainerState,
+        episodes: Sequence[RolloutBatch],
+        stats: MetaUpdateStats,
+        clock: StageClock,
+        validation: AdaptationCurve | None,
+    ) -> None:
+        """Records a meta-iteration, and the validation that followed it, if any."""
+        record = metrics_record(state, episodes, stats, clock, validation)
+        if validation is not None:
+            self.evaluation(state.meta_iteration, Split.VALIDATION, validation)
+        for sink in self._sinks:
+            sink.write(record)
+        self._progress.meta_iteration(record)
+
+    def evaluation(self, meta_iteration: int, split: Split, curve: AdaptationCurve) -> None:
+        """Adds every episode of an evaluation to the table."""
+        self._table.write(meta_iteration, split.name.lower(), curve.task, curve.episode_return)
+
+    def checkpoint(self, state: TrainerState) -> None:
+        """Saves the state, unless it is saved already."""
+        if state.meta_iteration == self._last_checkpoint:
+            return
+        if state.best is not None:
+            # Before the checkpoint, which prunes all but the best and the latest.
+            write_best(self._path, state.best)
+        save_checkpoint(
+            self._path,
+            state.meta_iteration,
+            state.meta_params,
+            self._config,
+            {"env_steps": state.env_steps, "seconds": state.seconds},
+        )
+        self._last_checkpoint = state.meta_iteration
+
+    def close(self) -> None:
+        """Closes files and sinks."""
+        for sink in self._sinks:
+            sink.close()
+        self._table.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def metrics_record(
+    state: TrainerState,
+    episodes: Sequence[RolloutBatch],
+    stats: MetaUpdateStats,
+    clock: StageClock,
+    validation: AdaptationCurve | None,
+) -> dict[str, Any]:
+    """One flat line of numbers: returns per adaptation step, the update, the cost."""
+    curve = adaptation_curve(episodes)
+    env_steps = sum(rollouts.env_steps for rollouts in episodes)
+    record: dict[str, Any] = {
+        "meta_iteration": state.meta_iteration,
+        **_curve_entries("train", curve),
+        "kl": stats.kl,
+        "accepted": stats.accepted,
+        "line_search": stats.reason,
+        "num_backtracks": stats.num_backtracks,
+        "surrogate_before": stats.surrogate_before,
+        "surrogate_after": stats.surrogate_after,
+        "gradient_norm": stats.gradient_norm,
+        "residual_norm": stats.residual_norm,
+        "num_diverged_episodes": sum(rollouts.num_diverged for rollouts in episodes),
+        "env_steps": state.env_steps,
+        "env_steps_per_second": env_steps / clock.seconds["sampling"],
+        **{f"seconds_{name}": seconds for name, seconds in clock.seconds.items()},
+        "seconds_total": state.seconds,
+    }
+    if "log_std" in state.meta_params:
+        record["policy_std"] = float(state.meta_params["log_std"].exp().mean())
+    if validation is not None:
+        record |= _curve_entries("validation", validation)
+        record["validation_score"] = validation.score
+        record["is_best"] = state.best is not None and (
+            state.best.meta_iteration == state.meta_iteration
+        )
+    return record
+
+
+def _curve_entries(prefix: str, curve: AdaptationCurve) -> dict[str, Any]:
+    return {
+        f"{prefix}_return": curve.mean.tolist(),
+        f"{prefix}_return_interval": curve.interval.tolist(),
+    }

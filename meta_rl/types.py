@@ -1,0 +1,116 @@
+"""The batch types that every layer exchanges, and the legend of their axes.
+
+Axes, always in this order:
+
+========== =============================================================================
+M          task: one entry per task of a meta-batch
+E          episode: independent episodes of one task
+T          time: steps of an episode, padded to the horizon
+O, A, P    observation, action, task_parameter: named feature axes, always last
+========== =============================================================================
+
+A suffix such as ``log_prob_MET`` spells these letters out inside dense tensor code. Functions
+written for one task take the same batch without its leading M axis; the caller vmaps.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+Params = dict[str, Tensor]
+"""Named parameters of a module; per-task parameters carry a leading task axis."""
+
+
+@dataclass(frozen=True)
+class RolloutBatch:
+    """Episodes of many tasks, as the sampler returns them.
+
+    Attributes:
+        observation: [M, E, T, O], what the policy saw before acting. After an episode's end the
+            last observation repeats, so entry ``length`` of a shorter episode is its final one.
+        action: [M, E, T, A], as drawn from the policy, before rescaling and clipping.
+        log_prob: [M, E, T], log-density of ``action`` under the policy that drew it.
+        reward: [M, E, T], zero after an episode's end.
+        terminated: bool [M, E, T], true at the step that reached a terminal state.
+        truncated: bool [M, E, T], true at the step at which a time limit cut the episode.
+        valid: bool [M, E, T], true for steps that were really taken; the rest is padding.
+        task: float64 array [M, P], the task parameters.
+        num_diverged: episodes that a diverging simulation ended.
+    """
+
+    observation: Tensor
+    action: Tensor
+    log_prob: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    valid: Tensor
+    task: np.ndarray
+    num_diverged: int
+
+    @property
+    def env_steps(self) -> int:
+        """Number of environment steps that were really taken."""
+        return int(self.valid.sum())
+
+    @property
+    def episode_return(self) -> Tensor:
+        """Undiscounted return of each episode, [M, E]."""
+        return self.reward.sum(-1)
+
+
+class PolicyGradientBatch(NamedTuple):
+    """What the mathematics needs of the episodes of one stage: a pytree, so that it can be vmapped.
+
+    Attributes:
+        observation: [M, E, T, O].
+        action: [M, E, T, A].
+        old_log_prob: [M, E, T], under the policy that drew the actions.
+        advantage: [M, E, T], standardised per task.
+        weight: [M, E, T], 1 for a step that was taken and 0 for padding.
+    """
+
+    observation: Tensor
+    action: Tensor
+    old_log_prob: Tensor
+    advantage: Tensor
+    weight: Tensor
+
+
+class ActionDistribution(NamedTuple):
+    """A diagonal Gaussian over actions.
+
+    Attributes:
+        mean: [..., A].
+        log_std: [..., A].
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+
+@dataclass(frozen=True)
+class MetaUpdateStats:
+    """What happened in one trust-region step.
+
+    Attributes:
+        accepted: whether the line search found a step; if not, the parameters are unchanged.
+        reason: ``"accepted"``, or why the last candidate was refused.
+        surrogate_before: surrogate objective at the old parameters.
+        surrogate_after: surrogate objective at the returned parameters.
+        kl: mean KL divergence between the old and the returned policy, in nats.
+        num_backtracks: how many candidates were refused.
+        gradient_norm: Euclidean norm of the surrogate's gradient.
+        residual_norm: Euclidean norm of ``F x - g`` after conjugate gradient.
+    """
+
+    accepted: bool
+    reason: str
+    surrogate_before: float
+    surrogate_after: float
+    kl: float
+    num_backtracks: int
+    gradient_norm: float
+    residual_norm: float

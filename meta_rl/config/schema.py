@@ -164,7 +164,7 @@ class RunConfig(Section):
     dir: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="Folder of the run; null: runs/NAME-seedSEED-TIMESTAMP."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of every random draw.")
+    seed: int = Field(default=0, ge=0, description="Seed of every random draw in training.")
     meta_iterations: int = Field(default=300, ge=1, description="Meta-updates of the whole run.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where tensors live; auto takes a GPU if there is one."

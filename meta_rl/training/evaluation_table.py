@@ -20,7 +20,8 @@ class EvaluationTable:
         path: the file; an existing one is continued.
         task_parameter_names: names of the entries of a task.
         resume_from: meta-iterations that the checkpoint to go on from had completed, 0 for a new
-            run. Rows past it will be written again, so they are dropped.
+            run. Rows past it will be written again, so they are dropped; so are those of the test
+            tasks, which are written when a run ends.
     """
 
     def __init__(
@@ -69,4 +70,6 @@ def _is_row_until(line: str, meta_iteration: int, num_columns: int) -> bool:
     row = next(csv.reader(io.StringIO(line)), [])
     if len(row) != num_columns:
         return False
-    return row[0] == "meta_iteration" or (row[0].isdecimal() and int(row[0]) <= meta_iteration)
+    if row[0] == "meta_iteration":
+        return True
+    return row[1] != "test" and row[0].isdecimal() and int(row[0]) <= meta_iteration

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from meta_rl.config import Config
 from meta_rl.training.atomic_files import write_text_atomically
 
-_ONLINE_TIMEOUT_S = 30
+_TIMEOUT_S = 30
 
 
 class WandbSink:
@@ -32,12 +32,15 @@ class WandbSink:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             self._run = _start(run_dir, config, config.run.wandb)
+            if self._run.url:  # None for an offline run
+                notify(f"wandb shows this run at {self._run.url}")
         except Exception as error:
             if config.run.wandb == "offline":
                 self._disable(error)
                 return
             notify(f"wandb cannot be reached and goes offline: {_first_line(error)}")
             try:
+                _forget_failed_start()
                 self._run = _start(run_dir, config, "offline")
             except Exception as offline_error:
                 self._disable(offline_error)
@@ -79,12 +82,21 @@ def _start(run_dir: Path, config: Config, mode: Literal["offline", "online"]) ->
         # Offline, wandb ignores this with a warning: runs of one id join when they are synced.
         resume="allow" if mode == "online" else None,
         settings=wandb.Settings(
-            init_timeout=_ONLINE_TIMEOUT_S,
-            login_timeout=_ONLINE_TIMEOUT_S,
+            init_timeout=_TIMEOUT_S,
+            login_timeout=_TIMEOUT_S,
+            finish_timeout=_TIMEOUT_S,  # what was not sent is on the disk
+            finish_timeout_raises=True,
             console="off",  # a live table is not a log
             silent=True,
         ),
     )
+
+
+def _forget_failed_start() -> None:
+    """Ends wandb's service, which otherwise takes the run's id for one that is in use."""
+    import wandb
+
+    wandb.teardown()
 
 
 def _run_id(run_dir: Path) -> str:

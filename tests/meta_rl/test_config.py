@@ -197,6 +197,7 @@ def test_bad_values_give_one_problem_that_names_the_override(override: str):
         ("horizon=1", "rollout.horizon"),
         ("run.horizon=1", "rollout.horizon"),
         ("rollout.disount_factor=1", "rollout.discount_factor"),
+        ("meta_update.hidden_sizes=[1]", "policy.hidden_sizes"),
     ],
 )
 def test_misspelt_names_are_recognised(override: str, suggestion: str):
@@ -210,9 +211,10 @@ def test_overrides_of_another_form(override: str):
     assert problem == f"the override {override!r} should have the form section.key=value"
 
 
-def test_broken_yaml_in_an_override():
-    (problem,) = problems_of("navigation", "policy.hidden_sizes=[1")
-    assert problem.startswith("the value of policy.hidden_sizes is not valid YAML")
+@pytest.mark.parametrize("value", ["[1", "${", "'", "1" * 5000])
+def test_values_of_overrides_that_cannot_be_read(value: str):
+    (problem,) = problems_of("navigation", f"policy.hidden_sizes={value}")
+    assert problem.startswith("the value of policy.hidden_sizes is not valid YAML: ")
 
 
 def test_an_unknown_preset_lists_the_presets_and_the_nearest():

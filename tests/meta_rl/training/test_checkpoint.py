@@ -25,8 +25,13 @@ CONFIG = config_from_mapping(
     {"env": {"id": "A-v0", "options": {"x": [1]}}, "run": {"keep_checkpoints": 2}}, "test"
 )
 WEIGHT = torch.arange(6.0).reshape(2, 3) / 7
-# A view and a transpose: safetensors by itself refuses shared and non-contiguous memory.
-PARAMS = {"weight": WEIGHT, "transposed": WEIGHT.T, "log_std": torch.zeros(2, dtype=torch.float64)}
+# Tied and transposed: safetensors by itself refuses shared and non-contiguous memory.
+PARAMS = {
+    "weight": WEIGHT,
+    "tied": WEIGHT,
+    "transposed": WEIGHT.T,
+    "log_std": torch.zeros(2, dtype=torch.float64),
+}
 STATE = {"env_steps": 12, "best_score": -3.5, "moments": torch.ones(3), "names": ["a", "b"]}
 
 
@@ -155,6 +160,7 @@ def test_a_checkpoint_that_lacks_a_file(tmp_path: Path, name: str):
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("by_torch", [True, False])
 def test_pickled_code_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_torch: bool):
     monkeypatch.chdir(tmp_path)

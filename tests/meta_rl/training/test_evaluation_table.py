@@ -37,7 +37,9 @@ def test_each_episode_is_a_row(tmp_path: Path):
     assert rows[10] == ["20", "test", "1", "0.3", "0.4", "2", "0", "1.25"]
 
 
-@pytest.mark.parametrize("torn", ["", "40,test,0", "2", "20,test,0,0.1,-0.2,0,0,-20.", "x\n"])
+@pytest.mark.parametrize(
+    "torn", ["", "40,test,0", "2", "20,test,0,0.1,-0.2,0,0,-20.", "20,validation\n", "x\n"]
+)
 def test_a_resumed_table_equals_an_uninterrupted_one(tmp_path: Path, torn: str):
     whole, resumed = tmp_path / "whole.csv", tmp_path / "resumed.csv"
     write(whole, [0, 20, 40, 100])
@@ -46,6 +48,23 @@ def test_a_resumed_table_equals_an_uninterrupted_one(tmp_path: Path, torn: str):
         file.write(torn)
     write(resumed, [40, 100], resume_from=39)
     assert resumed.read_text() == whole.read_text()
+
+
+def test_a_run_that_had_ended_and_goes_on_reports_test_tasks_once(tmp_path: Path):
+    path = tmp_path / "evaluation.csv"
+    for resume_from in (0, 2):
+        table = EvaluationTable(path, NAMES, resume_from)
+        table.write(resume_from + 2, "validation", TASK, EPISODE_RETURN)
+        table.write(0, "test", TASK, EPISODE_RETURN)
+        table.close()
+    with path.open() as file:
+        rows = [(row["meta_iteration"], row["split"]) for row in csv.DictReader(file)]
+    per_evaluation = EPISODE_RETURN.size
+    assert rows == [
+        *[("2", "validation")] * per_evaluation,
+        *[("4", "validation")] * per_evaluation,
+        *[("0", "test")] * per_evaluation,
+    ]
 
 
 def test_a_table_that_lost_even_its_header_gets_one(tmp_path: Path):

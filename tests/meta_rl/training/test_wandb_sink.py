@@ -14,6 +14,7 @@ from meta_rl.training.wandb_sink import WandbSink
 class FakeRun:
     def __init__(self):
         self.logged, self.finished, self.log_error = [], False, None
+        self.url: str | None = None
 
     def log(self, record, step):
         if self.log_error:
@@ -30,15 +31,22 @@ class FakeWandb(types.ModuleType):
     def __init__(self, broken=()):
         super().__init__("wandb")
         self.broken, self.run, self.starts = broken, FakeRun(), []
+        self.ids_in_use = set()
 
     def Settings(self, **values):  # noqa: N802, its name in wandb
         return values
 
     def init(self, **arguments):
         self.starts.append(arguments)
+        if arguments["id"] in self.ids_in_use:
+            raise RuntimeError("run ID is in use")
         if arguments["mode"] in self.broken:
+            self.ids_in_use.add(arguments["id"])  # as the real one does when a start times out
             raise RuntimeError("no such host\nand more lines")
         return self.run
+
+    def teardown(self):
+        self.ids_in_use.clear()
 
 
 def config_with(mode: str):
@@ -71,6 +79,13 @@ def test_records_are_sent(make_sink, tmp_path: Path, mode: str):
     assert wandb.run.logged == [(3, {"meta_iteration": 3, "kl": 0.01})]
     assert wandb.run.finished
     assert lines == []
+
+
+def test_an_online_run_tells_its_address(make_sink):
+    wandb = FakeWandb()
+    wandb.run.url = "https://example.org/run"
+    _, lines = make_sink(wandb, "online")
+    assert lines == ["wandb shows this run at https://example.org/run"]
 
 
 def test_a_resumed_run_keeps_its_id(make_sink):

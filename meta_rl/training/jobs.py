@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from meta_rl.config import Config
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.checkpoint import checkpoint_path, load_checkpoint, read_best
+from meta_rl.training.checkpoint import checkpoint_path, load_checkpoint
 from meta_rl.training.progress import Progress
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import train
@@ -19,8 +18,7 @@ from meta_rl.training.run_directory import (
 )
 from meta_rl.training.run_log import RunLog
 from meta_rl.training.seeding import Split
-from meta_rl.training.trainer_state import TrainerState
-from meta_rl.types import Params
+from meta_rl.training.trainer_state import TrainerState, restore
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,7 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         checkpoint = load_checkpoint(path, experiment.initial_params)
         for warning in checkpoint.warnings:
             console.print(warning, soft_wrap=True, highlight=False, markup=False)
-        best = read_best(path)
-        if best is not None and best.meta_iteration > checkpoint.meta_iteration:
-            # It belongs to a future that the fallback to an older checkpoint abandons.
-            best = None
-        state = TrainerState(
-            meta_params=_to_device(checkpoint.params, experiment.device),
-            meta_iteration=checkpoint.meta_iteration,
-            env_steps=checkpoint.trainer_state["env_steps"],
-            seconds=checkpoint.trainer_state["seconds"],
-            best=best,
-        )
+        state = restore(checkpoint, experiment.device)
         run_directory.record_resume(config)
         return _run(experiment, run_directory, state, console)
 
@@ -109,7 +97,7 @@ def _test_curves(
         0: ("before meta-training", experiment.initial_params),
         best.meta_iteration: (
             f"meta-trained, iteration {best.meta_iteration}",
-            _to_device(best.params, experiment.device),
+            restore(best, experiment.device).meta_params,
         ),
     }
     curves = {}
@@ -117,7 +105,3 @@ def _test_curves(
         curves[name] = experiment.evaluate(params, Split.TEST)
         log.evaluation(meta_iteration, Split.TEST, curves[name])
     return curves
-
-
-def _to_device(params: Params, device: torch.device) -> Params:
-    return {name: value.to(device) for name, value in params.items()}

@@ -74,7 +74,7 @@ class RunLog:
             state.meta_iteration,
             state.meta_params,
             self._config,
-            {"env_steps": state.env_steps, "seconds": state.seconds},
+            state.plain_values(),
         )
         self._last_checkpoint = state.meta_iteration
 

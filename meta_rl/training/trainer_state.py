@@ -1,8 +1,11 @@
 """What survives from one meta-iteration to the next, and so goes into a checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from meta_rl.training.checkpoint import BestCheckpoint
+import torch
+
+from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint
 from meta_rl.types import Params
 
 
@@ -23,3 +26,23 @@ class TrainerState:
     env_steps: int = 0
     seconds: float = 0.0
     best: BestCheckpoint | None = None
+
+    def plain_values(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside parameters and meta-iteration."""
+        return {
+            "env_steps": self.env_steps,
+            "seconds": self.seconds,
+            "best": None if self.best is None else asdict(self.best),
+        }
+
+
+def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
+    """The state that a checkpoint was made from, on ``device``."""
+    kept = checkpoint.trainer_state
+    return TrainerState(
+        meta_params={name: value.to(device) for name, value in checkpoint.params.items()},
+        meta_iteration=checkpoint.meta_iteration,
+        env_steps=kept["env_steps"],
+        seconds=kept["seconds"],
+        best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
+    )

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
-from torch.func import vmap
 
 from envs.task_env import EnvironmentFault, TaskVectorEnv
-from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.ops.gaussian import log_prob_of_noise
-from meta_rl.types import ActionDistribution, Params, RolloutBatch
+from meta_rl.rollouts.batched_policy import batched_policy
+from meta_rl.types import Params, RolloutBatch
 
 
 def collect(
@@ -55,9 +54,9 @@ def collect(
     env.set_tasks(np.repeat(tasks, num_episodes, axis=0))
     observation, _ = env.reset(seed=list(reset_seeds))
     with single_torch_thread(), torch.no_grad():
-        act = _batched_policy(policy, params)
+        act = batched_policy(policy, record.observation_TMEO[0].shape, noise.dtype, noise.device)
         for t in range(horizon):
-            mean, log_std = act(record.before_step(t, observation).to(noise.device))
+            mean, log_std = act(params, record.before_step(t, observation).to(noise.device))
             log_std_TMEA[t] = log_std
             torch.addcmul(mean, log_std.exp(), noise_TMEA[t], out=action_TMEA[t])
             action = action_TMEA[t].flatten(0, 1).cpu().numpy()
@@ -95,12 +94,6 @@ def single_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(num_threads)
-
-
-def _batched_policy(policy: nn.Module, params: Params) -> Callable[[Tensor], ActionDistribution]:
-    """[M, E, O] -> the distributions of M policies, each on its own task's observations."""
-    forward = vmap(lambda params, observation: action_distribution(policy, params, observation))
-    return lambda observation: forward(params, observation)
 
 
 def _action_rescaling(space: Box) -> Callable[[np.ndarray], np.ndarray]:

@@ -94,9 +94,9 @@ def _test_curves(
     assert state.best is not None
     best = load_checkpoint(checkpoint_path(path, state.best.meta_iteration))
     policies = {
-        0: ("before meta-training", experiment.initial_params),
+        0: ("untrained", experiment.initial_params),
         best.meta_iteration: (
-            f"meta-trained, iteration {best.meta_iteration}",
+            f"iteration {best.meta_iteration}",
             restore(best, experiment.device).meta_params,
         ),
     }

@@ -64,11 +64,11 @@ def train(
     from rich.console import Console
 
     from meta_rl.rollouts.environments import EnvironmentFault
+    from meta_rl.rollouts.sampler import NumericalError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
     from meta_rl.training.progress import print_adaptation_curves
-    from meta_rl.training.rl_loop import NumericalError
     from meta_rl.training.run_directory import RunDirectoryError
 
     console = Console()
@@ -84,7 +84,7 @@ def train(
         else:
             result = start_run(config, Path(name).stem, console)
     print_adaptation_curves(console, result.curves)
-    console.print(f"Run directory: {result.path}", soft_wrap=True, highlight=False)
+    console.print(f"Run directory: {result.path}", soft_wrap=True, highlight=False, markup=False)
 
 
 class Stopped(KeyboardInterrupt):

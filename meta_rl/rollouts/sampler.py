@@ -15,6 +15,10 @@ from meta_rl.rollouts.batched_policy import batched_policy
 from meta_rl.types import Params, RolloutBatch
 
 
+class NumericalError(RuntimeError):
+    """A quantity that training depends on is not finite; the message is one sentence."""
+
+
 def collect(
     policy: nn.Module,
     params: Params,
@@ -42,6 +46,7 @@ def collect(
 
     Raises:
         EnvironmentFault: an observation or reward is not finite.
+        NumericalError: an action is not finite, although the observations are.
     """
     num_tasks, num_episodes, horizon, _ = noise.shape
     assert env.num_envs == num_tasks * num_episodes
@@ -60,10 +65,18 @@ def collect(
             log_std_TMEA[t] = log_std
             torch.addcmul(mean, log_std.exp(), noise_TMEA[t], out=action_TMEA[t])
             action = action_TMEA[t].flatten(0, 1).cpu().numpy()
+            if not np.isfinite(action).all():
+                record.check_finite(tasks, env.task_parameter_names)
+                task = tasks[_first_not_finite(action_TMEA[t].sum(-1))]
+                named = _named_task(task, env.task_parameter_names)
+                raise NumericalError(f"The policy's action is not finite ({named}).")
             observation, reward, terminated, truncated, info = env.step(to_environment(action))
             record.after_step(t, reward, terminated, truncated, info)
-            if record.ended.all():
-                record.pad(t + 1, observation)
+            if record.ended.all() and t + 1 < horizon:
+                rest = slice(t + 1, None)
+                mean, log_std = act(params, record.pad(t + 1, observation).to(noise.device))
+                log_std_TMEA[rest] = log_std
+                torch.addcmul(mean, log_std.exp(), noise_TMEA[rest], out=action_TMEA[rest])
                 break
         log_prob_TME = log_prob_of_noise(noise_TMEA, log_std_TMEA)
     record.check_finite(tasks, env.task_parameter_names)
@@ -156,9 +169,10 @@ class _EpisodeRecord:
             self.num_diverged += int(np.count_nonzero(info["diverged"] & running))
         self.ended |= terminated | truncated
 
-    def pad(self, t: int, observation: np.ndarray) -> None:
-        """Repeats the final observations from step t on, as RolloutBatch promises."""
+    def pad(self, t: int, observation: np.ndarray) -> Tensor:
+        """Repeats the final observations [M * E, O] from step t on; returns them as [M, E, O]."""
         self._observation[t:] = observation
+        return self.observation_TMEO[t]
 
     def check_finite(self, tasks: np.ndarray, task_parameter_names: Sequence[str]) -> None:
         """Raises EnvironmentFault naming the first task with a non-finite number."""
@@ -166,13 +180,20 @@ class _EpisodeRecord:
             ("observation", self.observation_TMEO.sum(-1)),
             ("reward", self.reward_TME),
         ):
-            finite_M = torch.isfinite(values).all(0).all(-1)
-            if not bool(finite_M.all()):
-                task = tasks[int(finite_M.int().argmin())]
-                named = ", ".join(
-                    f"{name}={value:g}"
-                    for name, value in zip(task_parameter_names, task, strict=True)
-                )
+            if not bool(torch.isfinite(values).all()):
+                task = tasks[_first_not_finite(values)]
+                named = _named_task(task, task_parameter_names)
                 raise EnvironmentFault(
-                    f"The environment returned a {quantity} that is not finite (task {named})."
+                    f"The environment returned a non-finite {quantity} ({named})."
                 )
+
+
+def _first_not_finite(values: Tensor) -> int:
+    """The first task of [..., M, E] in which something is not finite."""
+    finite_M = torch.isfinite(values).all(-1).reshape(-1, values.shape[-2]).all(0)
+    return int(finite_M.int().argmin())
+
+
+def _named_task(task: np.ndarray, names: Sequence[str]) -> str:
+    entries = (f"{name}={value:g}" for name, value in zip(names, task, strict=True))
+    return f"task {', '.join(entries)}"

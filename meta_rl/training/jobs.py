@@ -1,11 +1,12 @@
 """Starting, resuming and finishing a training run, as the commands do it."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from meta_rl.config import Config
+from meta_rl.config import Config, ConfigError
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import checkpoint_path, load_checkpoint
 from meta_rl.training.progress import Progress
@@ -57,6 +58,7 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         console: where progress is shown.
 
     Raises:
+        ConfigError: the run has gone further already than the settings ask for.
         CheckpointError: there is no readable checkpoint, or it is of another model.
         RunDirectoryError: it is not a run directory, or another process writes it.
         EnvironmentFault, DeviceError, NumericalError: as ``RLExperiment`` and ``train``.
@@ -66,8 +68,19 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         for warning in checkpoint.warnings:
             console.print(warning, soft_wrap=True, highlight=False, markup=False)
         state = restore(checkpoint, experiment.device)
+        _check_meta_iterations(config.run.meta_iterations, state, path)
         run_directory.record_resume(config)
         return _run(experiment, run_directory, state, console)
+
+
+def _check_meta_iterations(wanted: int, state: TrainerState, path: Path) -> None:
+    """Refuses a shorter run, and one that would end before its only evaluation."""
+    completed = state.meta_iteration
+    if wanted < completed or (wanted == completed and state.best is None):
+        raise ConfigError(
+            f"run.meta_iterations ({wanted}) should be greater than the {completed} "
+            f"meta-iterations that {path} has completed"
+        )
 
 
 def _run(
@@ -83,7 +96,7 @@ def _run(
                 state = train(experiment, state, log)
             return TrainingResult(path, _test_curves(experiment, path, state, log))
         except BaseException:
-            progress.note(f"Stopped. Resume with: meta-rl train --resume {path}")
+            progress.note(f"Stopped. Resume with: meta-rl train --resume {shlex.quote(str(path))}")
             raise
 
 

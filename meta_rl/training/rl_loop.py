@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from meta_rl.algorithms.maml_trpo import MetaData, maml_trpo_update
+from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.rl_experiment import RLExperiment
@@ -12,10 +13,6 @@ from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.trainer_state import TrainerState
 from meta_rl.types import MetaUpdateStats, Params, RolloutBatch
-
-
-class NumericalError(RuntimeError):
-    """A quantity that training depends on is not finite; the message is one sentence."""
 
 
 def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> TrainerState:
@@ -33,11 +30,11 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
 
     Raises:
         EnvironmentFault: an environment raised, hung, died or returned non-finite numbers.
-        NumericalError: the meta-gradient is not finite.
+        NumericalError: an action or the meta-gradient is not finite.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
-    log.checkpoint(state)
     try:
+        log.checkpoint(state)
         while state.meta_iteration < run.meta_iterations:
             clock = StageClock(experiment.device)
             meta_params, episodes, stats = meta_iteration(experiment, state, clock)
@@ -75,7 +72,7 @@ def meta_iteration(
         The new meta-parameters, the episodes at each adaptation step, and the update's outcome.
 
     Raises:
-        NumericalError: the meta-gradient is not finite.
+        NumericalError: an action or the meta-gradient is not finite.
     """
     config = experiment.config
     streams = RandomStreams(config.run.seed, Split.TRAIN, state.meta_iteration)

@@ -1,0 +1,85 @@
+"""Environments by the settings that name them."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from meta_rl.config import config_from_mapping
+from meta_rl.rollouts.environments import EnvironmentFault, make_env
+
+VECTOR = Box(-1.0, 1.0, (2,), np.float64)
+
+
+class Still(gymnasium.Env):
+    """Does nothing, in spaces of choice."""
+
+    def __init__(self, observation_space: Box, action_space: Box):
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def sample_tasks(self, num_tasks, rng):
+        return rng.uniform(size=(num_tasks, 1))
+
+    def set_task(self, task):
+        pass
+
+
+def settings(env_id: str, **env):
+    rollout = {"horizon": 3, "num_threads": 1}
+    return config_from_mapping({"env": {"id": env_id, **env}, "rollout": rollout}, "test")
+
+
+def test_the_settings_make_the_environment():
+    config = settings("HalfCheetahVel-v0", options={"velocity_range": [1.0, 1.5]})
+    env = make_env(config, num_envs=4)
+    assert env.num_envs == 4
+    tasks = env.sample_tasks(100, np.random.default_rng(0))
+    assert 1.0 <= tasks.min() < tasks.max() <= 1.5
+    env.reset(seed=0)
+    for t in range(3):
+        truncated = env.step(np.zeros((4, 6)))[3]
+        assert (truncated == (t == 2)).all(), "the horizon is the time limit"
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (
+            {"env_id": "HalfCheetaVel-v0"},
+            r"env.id=HalfCheetaVel-v0: .*\(did you mean HalfCheetahVel",
+        ),
+        ({"env_id": "nowhere:A-v0"}, "the module nowhere cannot be found"),
+        ({"env_id": "Pendulum-v1"}, "not an environment with tasks: .* no method sample_tasks"),
+        (
+            {"env_id": "HalfCheetahVel-v0", "options": {"velocity_rnge": [0, 1]}},
+            r"no option 'velocity_rnge' \(did you mean velocity_range\?\)",
+        ),
+        (
+            {"env_id": "HalfCheetahVel-v0", "options": {"velocity_range": [2, 1]}},
+            "velocity_range must be two finite numbers in ascending order",
+        ),
+    ],
+)
+def test_an_environment_that_there_is_not(env, message):
+    with pytest.raises(EnvironmentFault, match=message):
+        make_env(settings(**env), num_envs=2)
+
+
+@pytest.mark.parametrize(
+    ("observation_space", "action_space", "message"),
+    [
+        (VECTOR, Discrete(2), r"the action space must be a Box, not Discrete\(2\)"),
+        (Discrete(3), VECTOR, r"the observation space must be a Box, not Discrete\(3\)"),
+        (VECTOR, Box(-1, 1, (2, 2)), r"the action space must be a vector, not of shape \(2, 2\)"),
+        (Box(-1, 1, (8, 8, 3)), VECTOR, r"observation space must be a vector, not of shape \(8, 8"),
+        (VECTOR, Box(-np.inf, 1, (2,)), r"the action space must have finite bounds, not Box\(-inf"),
+    ],
+)
+def test_spaces_that_the_policy_does_not_fit(observation_space, action_space, message):
+    gymnasium.register("Still-v0", lambda: Still(observation_space, action_space))
+    try:
+        with pytest.raises(EnvironmentFault, match=f"env.id=Still-v0: .*{message}"):
+            make_env(settings("Still-v0"), num_envs=2)
+    finally:
+        gymnasium.registry.pop("Still-v0")

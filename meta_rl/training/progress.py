@@ -103,15 +103,15 @@ def format_returns(mean: Sequence[float], interval: Sequence[float]) -> str:
 
 
 def print_adaptation_curves(console: Console, curves: Mapping[str, AdaptationCurve]) -> None:
-    """A table with a row per policy and a column per adaptation step."""
-    num_steps = max(len(curve.mean) for curve in curves.values())
-    table = Table(title="Return on held-out tasks after each adaptation step (± 95 % over tasks)")
-    table.add_column("policy")
-    for step in range(num_steps):
-        table.add_column(f"{step} step{'' if step == 1 else 's'}", justify="right")
-    for name, curve in curves.items():
-        table.add_row(
-            name,
-            *(f"{m:.2f} ±{i:.2f}" for m, i in zip(curve.mean, curve.interval, strict=True)),
-        )
+    """A table with a row per adaptation step, so that any number fits, and a column per policy."""
+    table = Table(title="Return on held-out tasks (± 95 % over tasks)", title_justify="left")
+    table.add_column("adaptation step", justify="right")
+    for name in curves:
+        table.add_column(name, justify="right")
+    columns = [
+        [f"{m:.2f} ±{i:.2f}" for m, i in zip(curve.mean, curve.interval, strict=True)]
+        for curve in curves.values()
+    ]
+    for step, row in enumerate(zip(*columns, strict=True)):
+        table.add_row(str(step), *row)
     console.print(table)

@@ -1,0 +1,149 @@
+"""The training loop: what is saved and counted when, and how it ends early."""
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from meta_rl.config import load_config
+from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
+from meta_rl.training import rl_loop
+from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.training.jobs import start_run
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.rl_loop import meta_iteration
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.trainer_state import TrainerState
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with single_torch_thread():
+        yield
+
+
+def run(path: Path, *overrides: str) -> list[dict]:
+    config = load_config("smoke", ["run.device=cpu", f"run.dir={path}", *overrides])
+    start_run(config, "smoke", Console(file=io.StringIO()))
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def iterate(state: TrainerState | None = None, *overrides: str):
+    with RLExperiment(load_config("smoke", ["run.device=cpu", *overrides])) as experiment:
+        clock = StageClock(experiment.device)
+        state = state or TrainerState(experiment.initial_params)
+        return *meta_iteration(experiment, state, clock), clock, state.meta_params
+
+
+def test_a_meta_iteration_is_a_function_of_its_state():
+    params, episodes, stats, clock, before = iterate()
+    again, *_ = iterate()
+    for name, value in params.items():
+        assert torch.equal(value, again[name])
+        assert value.shape == before[name].shape
+        assert not torch.equal(value, before[name])
+    assert stats.accepted
+    assert 0 < stats.kl <= 0.01
+    assert len(episodes) == 2
+    assert episodes[0].reward.shape == (3, 4, 10)
+    assert clock.seconds.keys() == {"sampling", "adapting", "updating"}
+
+
+def test_each_meta_iteration_has_its_own_tasks():
+    _, episodes, *_, params = iterate()
+    _, later, *_ = iterate(TrainerState(params, meta_iteration=1))
+    assert (episodes[0].task != later[0].task).all()
+
+
+def test_more_adaptation_steps_collect_more_episodes():
+    _, episodes, stats, *_ = iterate(None, "adaptation.num_adaptation_steps=3")
+    assert len(episodes) == 4
+    assert stats.kl > 0
+
+
+def test_a_refused_step_leaves_the_parameters_and_training_goes_on(tmp_path: Path):
+    # A radius that float32 cannot tell from zero leaves nothing to improve.
+    lines = run(tmp_path / "run", "meta_update.max_kl=1e-30", "run.keep_checkpoints=9")
+    assert [line["accepted"] for line in lines] == [False] * 4
+    assert all(line["line_search"] != "accepted" for line in lines)
+    first, *others = [
+        (path / "model.safetensors").read_bytes() for path in find_checkpoints(tmp_path / "run")
+    ]
+    assert all(other == first for other in others)
+
+
+def test_checkpoints_and_evaluations_come_when_they_are_due(tmp_path: Path):
+    lines = run(
+        tmp_path / "run",
+        *("run.meta_iterations=7", "run.checkpoint_every=4", "evaluation.every=3"),
+        "run.keep_checkpoints=99",
+    )
+    evaluated = [line["meta_iteration"] for line in lines if "validation_return" in line]
+    assert evaluated == [3, 6, 7]
+    saved = [int(path.name[-6:]) for path in find_checkpoints(tmp_path / "run")]
+    assert saved == [0, 3, 4, 6, 7]
+
+
+def test_an_evaluation_only_at_the_end(tmp_path: Path):
+    lines = run(tmp_path / "run", "evaluation.every=0", "run.meta_iterations=3")
+    assert ["validation_return" in line for line in lines] == [False, False, True]
+
+
+def test_counts(tmp_path: Path):
+    lines = run(tmp_path / "run", "run.meta_iterations=2")
+    # 3 tasks, 4 episodes, 10 steps, before and after; an episode may reach its goal early.
+    assert 200 < lines[0]["env_steps"] <= 240
+    assert lines[0]["env_steps"] < lines[1]["env_steps"] <= 480
+    assert 0 < lines[0]["seconds_total"] < lines[1]["seconds_total"]
+    last = load_checkpoint(tmp_path / "run")
+    assert last.trainer_state["env_steps"] == lines[1]["env_steps"]
+    assert len(lines[0]["train_return"]) == len(lines[0]["train_return_interval"]) == 2
+    assert lines[0]["num_diverged_episodes"] == 0
+    assert lines[0]["policy_std"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_action_that_is_not_finite_stops_after_a_checkpoint(tmp_path: Path):
+    path = tmp_path / "run"
+    with pytest.raises(NumericalError, match="The policy's action is not finite"):
+        run(path, "adaptation.inner_step_size=1e300")
+    assert load_checkpoint(path).meta_iteration == 0
+    assert (path / "metrics.jsonl").read_text() == ""
+
+
+def test_a_gradient_that_is_not_finite_stops_after_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, update, norms = tmp_path / "run", rl_loop.maml_trpo_update, [1.0, math.nan]
+
+    def diverging(*args, **kwargs):
+        params, stats = update(*args, **kwargs)
+        return params, replace(stats, gradient_norm=norms.pop(0))
+
+    monkeypatch.setattr(rl_loop, "maml_trpo_update", diverging)
+    with pytest.raises(NumericalError, match="meta-iteration 2: the meta-gradient is not finite"):
+        run(path)
+    assert load_checkpoint(path).meta_iteration == 1
+    assert len((path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_error_after_some_iterations_saves_the_last_complete_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, iterations = tmp_path / "run", []
+    real = rl_loop.meta_iteration
+
+    def failing(*args):
+        iterations.append(args)
+        if len(iterations) == 4:
+            raise NumericalError("broken")
+        return real(*args)
+
+    monkeypatch.setattr(rl_loop, "meta_iteration", failing)
+    with pytest.raises(NumericalError, match="broken"):
+        run(path, "run.checkpoint_every=100", "evaluation.every=0")
+    assert [checkpoint.name[-1] for checkpoint in find_checkpoints(path)] == ["0", "3"]

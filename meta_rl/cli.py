@@ -55,7 +55,11 @@ def train(
         else:
             presets = ", ".join(preset_names())
             raise ConfigError(f"train needs a CONFIG first: {presets}, or the path of a YAML file")
+        if resume is not None and not Path(name).is_file():
+            raise ConfigError(f"{resume} is not a run directory: it holds no config.yaml")
         config = load_config(name, overrides)
+        if resume is not None and config.run.dir is not None:
+            raise ConfigError(f"run.dir cannot be changed: --resume goes on in {resume}")
     if print_config:
         typer.echo(config_to_yaml(config), nl=False)
         return

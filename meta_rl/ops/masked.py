@@ -22,7 +22,8 @@ def standardise(x: Tensor, weight: Tensor, *, min_std: float = 1e-8) -> Tensor:
             comes back as zero.
     """
     count = weight.sum((-2, -1), keepdim=True).clamp(min=1.0)
-    mean = (x * weight).sum((-2, -1), keepdim=True) / count
+    # Summed in double: the rounding of a constant's mean would come back at unit size.
+    mean = ((x * weight).sum((-2, -1), keepdim=True, dtype=torch.float64) / count).to(x.dtype)
     deviation = (x - mean) * weight
     std = torch.sqrt((deviation**2).sum((-2, -1), keepdim=True) / count)
     return deviation / (std + min_std)

@@ -35,9 +35,24 @@ def adapt(
     Returns:
         The adapted parameters.
     """
+    steps = adaptation_steps(params, loss, batches, step_sizes=step_sizes, first_order=first_order)
+    return steps[-1] if steps else params
+
+
+def adaptation_steps(
+    params: Params,
+    loss: Callable[[Params, Batch], Tensor],
+    batches: Sequence[Batch],
+    *,
+    step_sizes: Sequence[float],
+    first_order: bool,
+) -> list[Params]:
+    """As ``adapt``, but returns the parameters after every step, one entry per batch."""
+    steps = []
     for batch, step_size in zip(batches, step_sizes, strict=True):
         gradient = grad(loss)(params, batch)
         if first_order:
             gradient = {name: value.detach() for name, value in gradient.items()}
         params = {name: value - step_size * gradient[name] for name, value in params.items()}
-    return params
+        steps.append(params)
+    return steps

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 from torch.utils._pytree import tree_map
 
-from meta_rl.algorithms.adaptation import adapt
+from meta_rl.algorithms.adaptation import adaptation_steps
 from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.ops.gauss_newton import gauss_newton_product
 from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
@@ -36,7 +36,8 @@ class MetaData(NamedTuple):
 
     Attributes:
         pre: one batch per adaptation step, each collected by the policy before that step.
-        post: episodes of the adapted policies.
+        post: episodes of the adapted policies that the meta-objective counts; where those of
+            every adaptation step count, one step's after another's along the episode axis.
     """
 
     pre: tuple[PolicyGradientBatch, ...]
@@ -50,14 +51,24 @@ class InnerLoop:
     Attributes:
         policy: maps observations to an ``ActionDistribution``.
         surrogate: which surrogate adaptation climbs, a name in ``SURROGATES``.
-        step_size: alpha.
+        step_size: alpha, the size of the first step.
+        later_step_size_ratio: size of every later step, as a multiple of alpha.
         first_order: leave the inner loop's second derivatives out of meta-gradients (FOMAML).
+        multi_step: let the policies after every adaptation step count in the meta-objective,
+            not only the last ones (Antoniou et al. 2019, arXiv 1810.09502, section 4).
     """
 
     policy: nn.Module
     surrogate: str
     step_size: float
+    later_step_size_ratio: float
     first_order: bool
+    multi_step: bool
+
+    def step_sizes(self, num_adaptation_steps: int) -> list[float]:
+        """alpha, then smaller steps (MAML paper, appendix A.2: alpha / 2)."""
+        later = self.step_size * self.later_step_size_ratio
+        return [self.step_size, *[later] * (num_adaptation_steps - 1)][:num_adaptation_steps]
 
     def loss(self, params: Params, batch: PolicyGradientBatch) -> Tensor:
         """L of eq. 1: the negative surrogate of one task's episodes, []."""
@@ -66,20 +77,30 @@ class InnerLoop:
         new_log_prob = log_prob(distribution, batch.action)
         return -surrogate(new_log_prob, batch.old_log_prob, batch.advantage, batch.weight)
 
-    def adapted_params(self, meta_params: Params, pre: Sequence[PolicyGradientBatch]) -> Params:
-        """theta'_i of eq. 1, for one task, after one step per batch of ``pre``."""
-        return adapt(
+    def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
+        """What the adapted policies would do at the post-adaptation observations of one task."""
+        adapted_params = adaptation_steps(
             meta_params,
             self.loss,
-            pre,
-            step_sizes=[self.step_size] * len(pre),
+            task.pre,
+            step_sizes=self.step_sizes(len(task.pre)),
             first_order=self.first_order,
         )
+        counted = adapted_params if self.multi_step else adapted_params[-1:]
+        outputs = [
+            action_distribution(self.policy, params, observation)
+            for params, observation in zip(
+                counted, task.post.observation.chunk(len(counted)), strict=True
+            )
+        ]
+        return ActionDistribution(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
 
-    def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
-        """What the adapted policy would do at the post-adaptation observations of one task."""
-        adapted_params = self.adapted_params(meta_params, task.pre)
-        return action_distribution(self.policy, adapted_params, task.post.observation)
+
+def meta_data(batches: Sequence[PolicyGradientBatch], *, multi_step: bool) -> MetaData:
+    """Arranges the batches of adaptation steps 0, 1, ..., K for ``maml_trpo_update``."""
+    counted = batches[1:] if multi_step else batches[-1:]
+    post = PolicyGradientBatch(*(torch.cat(parts, dim=1) for parts in zip(*counted, strict=True)))
+    return MetaData(pre=tuple(batches[:-1]), post=post)
 
 
 def maml_trpo_update(

@@ -71,8 +71,17 @@ class AdaptationConfig(Section):
     num_adaptation_steps: int = Field(
         default=1, ge=1, description="Gradient steps on each task during training."
     )
+    later_step_size_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        description="Size of the steps after the first, as a multiple of the inner step size.",
+    )
     first_order: bool = Field(
         default=False, description="Leave second derivatives out of the meta-gradient (FOMAML)."
+    )
+    multi_step: bool = Field(
+        default=False,
+        description="Let the returns after every adaptation step count, not only after the last.",
     )
     surrogate: Literal["log_prob", "likelihood_ratio", "dice"] = Field(
         default="log_prob", description="Objective whose gradient is the inner step."
@@ -150,11 +159,6 @@ class EvaluationConfig(Section):
     )
     num_adaptation_steps: int = Field(
         default=3, ge=0, description="Gradient steps on each held-out task."
-    )
-    later_step_size_ratio: float = Field(
-        default=0.5,
-        gt=0,
-        description="Size of the steps after the first, as a multiple of the inner step size.",
     )
 
 

@@ -26,7 +26,7 @@ class AdaptationSettings:
 
     Attributes:
         inner_loop: the loss that adaptation descends.
-        step_sizes: one per adaptation step.
+        num_adaptation_steps: how many.
         episodes_per_task: episodes per task and adaptation step.
         horizon: longest episode, in steps.
         discount_factor: gamma.
@@ -35,7 +35,7 @@ class AdaptationSettings:
     """
 
     inner_loop: InnerLoop
-    step_sizes: tuple[float, ...]
+    num_adaptation_steps: int
     episodes_per_task: int
     horizon: int
     discount_factor: float
@@ -81,10 +81,11 @@ def collect_and_adapt(
     params = repeat_per_task(meta_params, num_tasks)
     episodes: list[RolloutBatch] = []
     batches: list[PolicyGradientBatch] = []
-    for stage in range(len(settings.step_sizes) + 1):
+    step_sizes = inner_loop.step_sizes(settings.num_adaptation_steps)
+    for stage in range(settings.num_adaptation_steps + 1):
         if stage > 0:
             with clock.measure("adapting"):
-                params = adaptation_step(params, batches[-1], settings.step_sizes[stage - 1])
+                params = adaptation_step(params, batches[-1], step_sizes[stage - 1])
         with clock.measure("sampling"):
             rollouts = collect(
                 inner_loop.policy,

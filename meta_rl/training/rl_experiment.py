@@ -57,7 +57,9 @@ class RLExperiment:
             policy=network,
             surrogate=config.adaptation.surrogate,
             step_size=config.adaptation.inner_step_size,
+            later_step_size_ratio=config.adaptation.later_step_size_ratio,
             first_order=config.adaptation.first_order,
+            multi_step=config.adaptation.multi_step,
         )
         self.trust_region = TrustRegionSettings(
             max_kl=config.meta_update.max_kl,
@@ -81,20 +83,16 @@ class RLExperiment:
 
     @property
     def training_settings(self) -> AdaptationSettings:
-        """How training plays and adapts: equal steps, as many as are differentiated through."""
-        adaptation = self.config.adaptation
-        step_sizes = (adaptation.inner_step_size,) * adaptation.num_adaptation_steps
-        return self._settings(step_sizes, self.config.rollout.episodes_per_task)
+        """How training plays and adapts."""
+        return self._settings(
+            self.config.adaptation.num_adaptation_steps, self.config.rollout.episodes_per_task
+        )
 
     @property
     def evaluation_settings(self) -> AdaptationSettings:
-        """How evaluation does: a first step as in training, then smaller ones."""
-        alpha, evaluation = self.config.adaptation.inner_step_size, self.config.evaluation
-        later = alpha * evaluation.later_step_size_ratio
-        step_sizes = tuple(
-            alpha if step == 0 else later for step in range(evaluation.num_adaptation_steps)
-        )
-        return self._settings(step_sizes, evaluation.episodes_per_task)
+        """How evaluation does, perhaps with more steps or another number of episodes."""
+        evaluation = self.config.evaluation
+        return self._settings(evaluation.num_adaptation_steps, evaluation.episodes_per_task)
 
     def evaluate(self, params: Params, split: Split) -> AdaptationCurve:
         """The adaptation curve on held-out tasks, the same ones at every call."""
@@ -128,13 +126,11 @@ class RLExperiment:
     ) -> None:
         self.close()
 
-    def _settings(
-        self, step_sizes: tuple[float, ...], episodes_per_task: int
-    ) -> AdaptationSettings:
+    def _settings(self, num_adaptation_steps: int, episodes_per_task: int) -> AdaptationSettings:
         rollout = self.config.rollout
         return AdaptationSettings(
             inner_loop=self.inner_loop,
-            step_sizes=step_sizes,
+            num_adaptation_steps=num_adaptation_steps,
             episodes_per_task=episodes_per_task,
             horizon=rollout.horizon,
             discount_factor=rollout.discount_factor,

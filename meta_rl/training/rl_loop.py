@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from meta_rl.algorithms.maml_trpo import MetaData, maml_trpo_update
+from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.checkpoint import BestCheckpoint
@@ -84,7 +84,7 @@ def meta_iteration(
         meta_params, stats = maml_trpo_update(
             experiment.inner_loop,
             state.meta_params,
-            MetaData(pre=tuple(batches[:-1]), post=batches[-1]),
+            meta_data(batches, multi_step=experiment.inner_loop.multi_step),
             trust_region=experiment.trust_region,
             curvature_stride=config.meta_update.curvature_stride,
             steps_per_chunk=experiment.steps_per_chunk,

@@ -6,6 +6,7 @@ chunks nor the Gauss-Newton form.
 
 import functools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,12 +15,14 @@ from torch.func import functional_call, vmap
 from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves, tree_map
 
+from meta_rl.algorithms.adaptation import adapt
 from meta_rl.algorithms.maml_trpo import (
     InnerLoop,
     MetaData,
     every_nth_step,
     maml_trpo_update,
     meta_curvature_product,
+    meta_data,
     meta_evaluation,
     meta_gradient,
     split_tasks,
@@ -44,7 +47,9 @@ SETTINGS = {
 }
 
 
-def make_inner_loop(surrogate="likelihood_ratio", *, first_order=False, step_size=0.4):
+def make_inner_loop(
+    surrogate="likelihood_ratio", *, first_order=False, step_size=0.4, multi_step=False
+):
     policy = GaussianPolicy(
         2,
         2,
@@ -54,7 +59,14 @@ def make_inner_loop(surrogate="likelihood_ratio", *, first_order=False, step_siz
         min_std=1e-3,
         generator=torch.Generator().manual_seed(0),
     ).double()
-    return InnerLoop(policy, surrogate, step_size, first_order)
+    return InnerLoop(
+        policy,
+        surrogate,
+        step_size,
+        later_step_size_ratio=1.0,
+        first_order=first_order,
+        multi_step=multi_step,
+    )
 
 
 def policy_outputs(inner_loop, params, observation):
@@ -303,7 +315,10 @@ def test_adapted_params_under_vmap_equal_a_loop_over_tasks():
     inner_loop, params, data = problem("log_prob", 2)
     # From parameters that differ by task, as at the second step of the sampler's inner loop.
     start = {name: torch.stack([value, value + 0.1, value - 0.1]) for name, value in params.items()}
-    batched = vmap(inner_loop.adapted_params)(start, data.pre)
+    options = {"step_sizes": inner_loop.step_sizes(2), "first_order": False}
+    batched = vmap(lambda theta, pre: adapt(theta, inner_loop.loss, pre, **options))(
+        start, data.pre
+    )
     for task in range(NUM_TASKS):
         single = reference_adapted(inner_loop, select(start, task), select(data.pre, task))
         for name in params:
@@ -443,7 +458,14 @@ def test_adaptation_lowers_the_loss(surrogate, num_steps):
     for task in tasks(data):
         for step in range(num_steps):
             before, after = (
-                inner_loop.adapted_params(params, task.pre[:k]) for k in (step, step + 1)
+                adapt(
+                    params,
+                    inner_loop.loss,
+                    task.pre[:k],
+                    step_sizes=inner_loop.step_sizes(k),
+                    first_order=True,
+                )
+                for k in (step, step + 1)
             )
             batch = task.pre[step]
             assert inner_loop.loss(after, batch) < inner_loop.loss(before, batch)
@@ -478,3 +500,46 @@ def test_single_precision_stays_single_and_agrees():
     for name, value in new_params.items():
         assert value.dtype == torch.float32
         assert_close(value.double(), expected[name], rtol=0, atol=2e-2)
+
+
+def test_with_multi_step_the_objective_is_the_mean_over_the_policies_after_every_step():
+    inner_loop = make_inner_loop(multi_step=True)
+    last_only = make_inner_loop()
+    params = initial_params(inner_loop.policy)
+    data = make_data(inner_loop, params, 2)
+    after_first = MetaData(data.pre[:1], data.pre[1])
+    both = meta_data([*data.pre, data.post], multi_step=True)
+    assert both.post.weight.shape[1] == 2 * NUM_EPISODES
+
+    def objective(loop, data):
+        gradient, surrogate = meta_gradient(loop, params, [data])
+        return torch.cat([ravel(gradient), surrogate[None]])
+
+    # Per task, a mean over all steps: weighted by how many each adaptation step has.
+    expected = 0.0
+    for task in range(NUM_TASKS):
+        one = slice(task, task + 1)
+        parts = [tree_map(lambda x, one=one: x[one], part) for part in (after_first, data)]
+        num_steps = [part.post.weight.sum() for part in parts]
+        expected += sum(
+            n * objective(last_only, part) for n, part in zip(num_steps, parts, strict=True)
+        ) / sum(num_steps)
+    assert_close(objective(inner_loop, both), expected / NUM_TASKS)
+
+
+def test_without_multi_step_only_the_last_policies_count():
+    inner_loop = make_inner_loop()
+    data = make_data(inner_loop, initial_params(inner_loop.policy), 2)
+    arranged = meta_data([*data.pre, data.post], multi_step=False)
+    for kept, given in zip(tree_leaves(arranged), tree_leaves(data), strict=True):
+        assert torch.equal(kept, given)
+
+
+def test_later_steps_are_smaller():
+    inner_loop = replace(make_inner_loop(step_size=0.4), later_step_size_ratio=0.5)
+    params = initial_params(inner_loop.policy)
+    data = make_data(inner_loop, params, 2)
+    task = select(data, 0)
+    adapted = adapt(params, inner_loop.loss, task.pre, step_sizes=[0.4, 0.2], first_order=True)
+    expected = policy_outputs(inner_loop, adapted, task.post.observation).mean
+    assert_close(inner_loop.adapted_distribution(params, task).mean, expected)

@@ -24,8 +24,11 @@ def experiment():
         yield made
 
 
-def play(experiment: RLExperiment, meta_iteration: int = 0, **changes):
-    settings = replace(experiment.training_settings, **{"step_sizes": STEP_SIZES, **changes})
+def play(experiment: RLExperiment, meta_iteration: int = 0, step_size: float = 0.5, **changes):
+    inner_loop = replace(experiment.inner_loop, step_size=step_size, later_step_size_ratio=0.5)
+    settings = replace(
+        experiment.training_settings, inner_loop=inner_loop, num_adaptation_steps=2, **changes
+    )
     streams = RandomStreams(1, Split.TRAIN, meta_iteration)
     tasks = experiment.env.sample_tasks(3, streams.task_generator())
     clock = StageClock(experiment.device)
@@ -64,8 +67,8 @@ def test_each_stage_is_played_by_the_policy_adapted_to_the_stages_before(experim
 
 def test_stages_and_iterations_are_played_anew_on_the_same_tasks(experiment):
     # Steps of no size, so that actions at the origin differ by their noise only.
-    episodes, _ = play(experiment, step_sizes=(0.0, 0.0))
-    other, _ = play(experiment, meta_iteration=1, step_sizes=(0.0, 0.0))
+    episodes, _ = play(experiment, step_size=0.0)
+    other, _ = play(experiment, meta_iteration=1, step_size=0.0)
     first_actions = [rollouts.action[:, :, 0] for rollouts in (*episodes, other[0])]
     for i, a in enumerate(first_actions):
         for b in first_actions[:i]:
@@ -83,7 +86,7 @@ def test_the_size_of_chunks_changes_nothing_but_the_last_bits(experiment):
 
 
 def test_without_steps_there_is_one_stage(experiment):
-    settings = replace(experiment.training_settings, step_sizes=())
+    settings = replace(experiment.training_settings, num_adaptation_steps=0)
     streams = RandomStreams(1, Split.TEST, 0)
     tasks = experiment.env.sample_tasks(3, streams.task_generator())
     clock = StageClock(experiment.device)

@@ -38,13 +38,13 @@ def test_initial_parameters_are_a_copy():
         assert torch.equal(a.initial_params["log_std"], before)
 
 
-def test_step_sizes():
+def test_training_and_evaluation_take_steps_of_the_same_sizes():
     overrides = ("adaptation.inner_step_size=0.4", "adaptation.num_adaptation_steps=2")
     with experiment(*overrides) as a:
-        assert a.training_settings.step_sizes == (0.4, 0.4)
-        assert a.evaluation_settings.step_sizes == pytest.approx((0.4, 0.2, 0.2))
-    with experiment("evaluation.num_adaptation_steps=0") as a:
-        assert a.evaluation_settings.step_sizes == ()
+        assert a.training_settings.num_adaptation_steps == 2
+        assert a.evaluation_settings.num_adaptation_steps == 3
+        assert a.inner_loop.step_sizes(3) == pytest.approx([0.4, 0.2, 0.2])
+        assert a.inner_loop.step_sizes(0) == []
 
 
 def test_an_evaluation_is_the_same_at_every_call_and_for_every_run_seed():

@@ -131,6 +131,11 @@ def _find(env_id: str) -> tuple[str | None, EnvSpec]:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
             raise ValueError(f"{env_id}: the module {error.name} cannot be found.") from error
+        except Exception as error:
+            raise ValueError(
+                f"{env_id}: the module {module} cannot be imported: "
+                f"{type(error).__name__}: {error}."
+            ) from error
     spec = gymnasium.registry.get(name)
     if spec is None:
         raise ValueError(

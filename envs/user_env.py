@@ -111,8 +111,11 @@ class UserTaskVectorEnv(TaskVectorEnv):
 
     def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> FloatArray:
         """Draw tasks with the environment's own `sample_tasks`."""
-        tasks = self._drawn_tasks(num_tasks, rng)
-        return checked_tasks(tasks, num_tasks, self.task_parameter_names)
+        try:
+            tasks = self._drawn_tasks(num_tasks, rng)
+            return checked_tasks(tasks, num_tasks, self.task_parameter_names)
+        except ValueError as error:
+            raise EnvironmentFault(str(error)) from error
 
     def set_tasks(self, tasks: FloatArray) -> None:
         """Give each environment its task; see `TaskVectorEnv.set_tasks`."""
@@ -285,7 +288,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         env = int(np.flatnonzero(~np.isfinite(value.reshape(self.num_envs, -1)).all(axis=1))[0])
         self._end_processes()
         raise EnvironmentFault(
-            f"{self._env_id} returned a {quantity} that is not finite in worker "
+            f"{self._env_id} returned a non-finite {quantity} in worker "
             f"{env // self._num_slots}, environment {env}, task {self._task_of(env)}: {value[env]}."
         )
 
@@ -310,7 +313,12 @@ class UserTaskVectorEnv(TaskVectorEnv):
     def _drawn_tasks(self, num_tasks: int, rng: np.random.Generator) -> FloatArray:
         """What the environment's `sample_tasks` returns, as float64 [num_tasks, parameter]."""
         env: Any = self._probe.unwrapped
-        tasks = np.asarray(env.sample_tasks(num_tasks, rng), dtype=np.float64)
+        try:
+            tasks = np.asarray(env.sample_tasks(num_tasks, rng), dtype=np.float64)
+        except Exception as error:
+            raise ValueError(
+                f"{self._env_id}: sample_tasks raised {type(error).__name__}: {error}."
+            ) from error
         if tasks.ndim != 2 or len(tasks) != num_tasks:
             raise ValueError(
                 f"{self._env_id}: sample_tasks({num_tasks}, rng) must return an array "

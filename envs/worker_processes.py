@@ -1,6 +1,7 @@
 """Starting and stopping worker processes so that nothing is inherited or left behind."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ def lean_spawning() -> Iterator[None]:
     torch in every worker, and for a script without a `__main__` guard means running it again;
     here the main module is hidden. (What a user defines there travels by value, through
     cloudpickle.) Numerical libraries get one thread each, since the workers share the CPUs;
-    a value that the user has set stays.
+    a value that the user has set stays. Workers never see Ctrl-C: the parent ends them.
     """
     main = sys.modules["__main__"]
     hidden = {name: getattr(main, name, None) for name in ("__spec__", "__file__")}
     set_threads = _THREADS_VARIABLE not in os.environ
+    # A blocked signal stays blocked in child processes, from their very first instruction.
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         for name in hidden:
             setattr(main, name, None)
@@ -30,6 +33,7 @@ def lean_spawning() -> Iterator[None]:
             os.environ[_THREADS_VARIABLE] = "1"
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         for name, value in hidden.items():
             setattr(main, name, value)
         if set_threads:

@@ -52,6 +52,9 @@ class PolicyConfig(Section):
     activation: Literal["tanh", "relu", "elu", "silu"] = Field(
         default="tanh", description="Nonlinearity after each hidden layer."
     )
+    output_scale: float = Field(
+        default=1.0, gt=0, description="Factor on the initial weights of the last layer."
+    )
     init_std: float = Field(
         default=1.0,
         gt=0,

@@ -24,6 +24,7 @@ class GaussianPolicy(nn.Module):
         *,
         hidden_sizes: Sequence[int],
         activation: str,
+        output_scale: float,
         init_std: float,
         min_std: float,
         generator: torch.Generator,
@@ -35,6 +36,7 @@ class GaussianPolicy(nn.Module):
             hidden_sizes,
             action_size,
             activation=activation,
+            output_scale=output_scale,
             generator=generator,
         )
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(init_std)))

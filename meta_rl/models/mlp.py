@@ -27,9 +27,13 @@ class MLP(nn.Module):
         output_size: int,
         *,
         activation: str,
+        output_scale: float,
         generator: torch.Generator,
     ) -> None:
-        """Draws the initial weights from ``generator``; sizes may name no hidden layer."""
+        """Draws the initial weights from ``generator``; sizes may name no hidden layer.
+
+        ``output_scale`` multiplies those of the last layer.
+        """
         super().__init__()
         layers: list[nn.Module] = []
         for num_in, num_out in pairwise((input_size, *hidden_sizes, output_size)):
@@ -37,6 +41,8 @@ class MLP(nn.Module):
             nn.init.xavier_uniform_(linear.weight, generator=generator)
             nn.init.zeros_(linear.bias)
             layers += [linear, ACTIVATIONS[activation]()]
+        with torch.no_grad():
+            linear.weight.mul_(output_scale)
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:

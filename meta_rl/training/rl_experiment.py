@@ -49,6 +49,7 @@ class RLExperiment:
             self.env.single_action_space.shape[0],
             hidden_sizes=policy.hidden_sizes,
             activation=policy.activation,
+            output_scale=policy.output_scale,
             init_std=policy.init_std,
             min_std=policy.min_std,
             generator=parameter_generator(config.run.seed),

@@ -32,7 +32,7 @@ class WandbSink:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             self._run = _start(run_dir, config, config.run.wandb)
-            if self._run.url:  # None for an offline run
+            if config.run.wandb == "online" and self._run.url:
                 notify(f"wandb shows this run at {self._run.url}")
         except Exception as error:
             if config.run.wandb == "offline":

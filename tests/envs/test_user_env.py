@@ -31,6 +31,8 @@ class Drift(gymnasium.Env):
         self.fault, self.where = fault, where
 
     def sample_tasks(self, num_tasks, rng):
+        if self.fault == "sample" and num_tasks > 5:
+            raise KeyError("goal")
         return rng.uniform(0.0, 0.5, size=(num_tasks, 2))
 
     def set_task(self, task):
@@ -242,7 +244,7 @@ def test_a_dying_worker_is_named():
 @pytest.mark.parametrize(("fault", "number"), [("reward", "nan"), ("observation", "inf")])
 def test_numbers_that_are_not_finite_are_faults(fault, number):
     message = str(run_into(fault))
-    assert f"a {fault} that is not finite" in message
+    assert f"a non-finite {fault}" in message
     assert number in message
 
 
@@ -288,3 +290,19 @@ def test_a_script_without_main_guard_runs_once(tmp_path):
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (result.stdout, result.stderr) == ("running\n12.0\n", "")
+
+
+def test_sample_tasks_that_raises_is_a_fault():
+    env = make(options={"fault": "sample"})
+    try:
+        with pytest.raises(EnvironmentFault, match="sample_tasks raised KeyError: 'goal'"):
+            env.sample_tasks(6, np.random.default_rng(0))
+    finally:
+        env.close()
+
+
+def test_a_module_that_cannot_be_imported_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match="the module broken cannot be imported: SyntaxError"):
+        make("broken:Broken-v0")

@@ -55,6 +55,7 @@ def make_inner_loop(
         2,
         hidden_sizes=(3,),
         activation="tanh",
+        output_scale=1.0,
         init_std=0.6,
         min_std=1e-3,
         generator=torch.Generator().manual_seed(0),

@@ -22,6 +22,7 @@ def make(*, init_std=0.5, min_std=0.1):
         2,
         hidden_sizes=(4, 5),
         activation="tanh",
+        output_scale=1.0,
         init_std=init_std,
         min_std=min_std,
         generator=torch.Generator().manual_seed(0),

@@ -15,9 +15,16 @@ def randn(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(2))
 
 
-def make(input_size, hidden_sizes, output_size, *, activation="tanh", seed=0):
+def make(input_size, hidden_sizes, output_size, *, activation="tanh", output_scale=1.0, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return MLP(input_size, hidden_sizes, output_size, activation=activation, generator=generator)
+    return MLP(
+        input_size,
+        hidden_sizes,
+        output_size,
+        activation=activation,
+        output_scale=output_scale,
+        generator=generator,
+    )
 
 
 def test_layers_by_hand():
@@ -90,3 +97,9 @@ def test_initial_weights_are_the_generator_s():
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
+def test_output_scale_multiplies_the_last_layers_weights_alone():
+    plain, scaled = make(3, (4,), 2), make(3, (4,), 2, output_scale=0.01)
+    for i, (a, b) in enumerate(zip(plain.parameters(), scaled.parameters(), strict=True)):
+        assert torch.equal(b, 0.01 * a if i == 2 else a)

@@ -79,6 +79,7 @@ def policy_for(env, num_tasks: int, *, std: float = 1.0) -> tuple[GaussianPolicy
         env.single_action_space.shape[0],
         hidden_sizes=(16, 16),
         activation="tanh",
+        output_scale=1.0,
         init_std=std,
         min_std=1e-6,
         generator=torch.Generator().manual_seed(0),

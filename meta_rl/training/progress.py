@@ -13,15 +13,16 @@ from rich.table import Table
 from meta_rl.training.adaptation_curve import AdaptationCurve
 
 _NUM_ROWS = 15
-_COLUMNS = (
-    "iteration",
-    "return before -> after adapting",
-    "KL",
-    "step",
-    "env steps/s",
-    "s sampling | adapting | updating",
-    "ETA",
-)
+# Header of the live table, and how a plain line says the same.
+_COLUMNS = {
+    "iteration": "{}",
+    "return before -> after adapting": "{}",
+    "KL": "KL {}",
+    "step": "{}",
+    "env steps/s": "{} steps/s",
+    "s sampling | adapting | updating": "s {}",
+    "ETA": "ETA {}",
+}
 
 
 class Progress:
@@ -45,7 +46,8 @@ class Progress:
         self._last_time = now
         row = self._row(record)
         if self._live is None:
-            self._console.print("  ".join(row), soft_wrap=True, highlight=False)
+            cells = (form.format(x) for form, x in zip(_COLUMNS.values(), row, strict=True))
+            self._console.print("  ".join(cells), soft_wrap=True, highlight=False)
         else:
             self._rows.append(row)
             self._live.update(self._table())
@@ -75,15 +77,15 @@ class Progress:
         seconds = (record[f"seconds_{name}"] for name in ("sampling", "adapting", "updating"))
         outcome = "accepted" if record["accepted"] else f"refused: {record['line_search']}"
         if record["accepted"] and record["num_backtracks"]:
-            outcome += f" after {record['num_backtracks']} backtracks"
+            outcome += f", backtracks: {record['num_backtracks']}"
         return [
             f"{record['meta_iteration']}/{self._num_meta_iterations}",
             format_returns(record["train_return"], record["train_return_interval"]),
-            f"KL {record['kl']:.4f}",
+            f"{record['kl']:.4f}",
             outcome,
-            f"{record['env_steps_per_second']:,.0f} steps/s",
-            "s " + " | ".join(f"{value:.2f}" for value in seconds),
-            f"ETA {eta}",
+            f"{record['env_steps_per_second']:,.0f}",
+            " | ".join(f"{value:.2f}" for value in seconds),
+            str(eta),
         ]
 
     def _table(self) -> Table:

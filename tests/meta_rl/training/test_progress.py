@@ -54,7 +54,7 @@ def test_a_plain_line_has_all_of_it_and_is_not_broken():
 def test_a_refused_step_says_why_and_backtracks_are_counted():
     refused = RECORD | {"accepted": False, "line_search": "the KL is too large"}
     assert "refused: the KL is too large" in plain(refused)[0]
-    assert "accepted after 3 backtracks" in plain(RECORD | {"num_backtracks": 3})[0]
+    assert "accepted, backtracks: 3" in plain(RECORD | {"num_backtracks": 3})[0]
 
 
 def test_validation_has_a_line_of_its_own():

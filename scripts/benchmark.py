@@ -18,8 +18,6 @@ from typing import Any
 
 import mujoco
 from mujoco.batch import Batch
-from rich.console import Console
-from rich.table import Table
 
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
 from meta_rl.config import load_config
@@ -35,6 +33,17 @@ from meta_rl.training.trainer_state import TrainerState
 from meta_rl.types import RolloutBatch
 
 RESULTS = Path(__file__).parent / "results" / "benchmark.json"
+LABELS = {
+    "physics_steps_per_second": "bare `Batch.step` loop, env steps/s",
+    "sampler_steps_per_second": "sampler, env steps/s",
+    "sampler_over_physics": "sampler / bare loop",
+    "seconds_per_meta_iteration": "one meta-iteration, s",
+    "seconds_sampling": "of which sampling, s",
+    "seconds_adapting": "of which adapting and advantages, s",
+    "seconds_updating": "of which updating, s",
+    "meta_iteration_over_physics": "meta-iteration / bare physics of its steps",
+    "peak_memory_gib": "peak memory, GiB",
+}
 HALF_CHEETAH = (
     "half_cheetah_vel",
     "rollout.meta_batch_size=40",
@@ -187,12 +196,28 @@ def main() -> None:
             name = benchmark.__name__.removeprefix("benchmark_")
             results[name] = pool.apply(benchmark, (num_rounds,))
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    table = Table("measurement", "half_cheetah", "navigation")
-    for key in results["half_cheetah"]:
-        if key != "settings":
-            values = (results[name].get(key) for name in ("half_cheetah", "navigation"))
-            table.add_row(key, *("" if value is None else f"{value:,.2f}" for value in values))
-    Console().print(table)
+    print(table())
+
+
+def table() -> str:
+    """The README's table, from the results file."""
+    results = json.loads(RESULTS.read_text())
+    columns = [results["half_cheetah"], results["navigation"]]
+    lines = [
+        "| | HalfCheetahVel, 40 x 20 x 200 | 2D navigation, 20 x 20 x 100 |",
+        "|---|---|---|",
+    ]
+    for key, label in LABELS.items():
+        cells = (f"{column[key]:,.2f}" if key in column else "" for column in columns)
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    machine = results["machine"]
+    lines += [
+        "",
+        f"Medians of {columns[0]['num_rounds']} rounds; {machine['hardware']['cpu']}, "
+        f"{machine['hardware']['num_cpus']} CPUs, torch {machine['versions']['torch']}, "
+        f"mujoco {machine['versions']['mujoco']}, commit {machine['git']['commit'][:7]}.",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

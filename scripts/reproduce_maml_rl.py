@@ -9,16 +9,19 @@ scripts/results/PRESET.json; --table prints the README's table from these files.
 """
 
 import argparse
+import csv
 import json
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.training.jobs import TrainingResult, resume_run, start_run
+from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.jobs import resume_run, start_run
 
 RESULTS = Path(__file__).parent / "results"
 # Finn et al. 2017, from the raw result files of their code: one training run each.
@@ -33,34 +36,43 @@ def reproduce(preset: str, seed: int, overrides: list[str], runs: Path) -> dict[
     """Trains one seed, or goes on with it, and returns what the results file keeps of it."""
     path = runs / f"{preset}-seed{seed}"
     console = Console()
-    if path.exists():
-        result = resume_run(path, load_config(str(path / "config.yaml")), console)
-    else:
+    if not path.exists():
         settings = [*overrides, f"run.seed={seed}", f"run.dir={path}"]
-        result = start_run(load_config(preset, settings), preset, console)
-    return summarise(result)
+        start_run(load_config(preset, settings), preset, console)
+    elif not held_out_curves(path):
+        resume_run(path, load_config(str(path / "config.yaml")), console)
+    return summarise(path)
 
 
-def summarise(result: TrainingResult) -> dict[str, Any]:
+def held_out_curves(path: Path) -> dict[int, AdaptationCurve]:
+    """The adaptation curves on the test tasks of a finished run, by meta-iteration."""
+    with (path / "evaluation.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    curves = {}
+    for meta_iteration in sorted({int(row["meta_iteration"]) for row in rows}):
+        mine = [row for row in rows if int(row["meta_iteration"]) == meta_iteration]
+        axes = ("task_index", "adaptation_step", "episode")
+        index = np.array([[int(row[axis]) for axis in axes] for row in mine])
+        episode_return = np.full(index.max(0) + 1, np.nan)
+        episode_return[tuple(index.T)] = [float(row["episode_return"]) for row in mine]
+        curves[meta_iteration] = AdaptationCurve(np.empty((0, 0)), episode_return)
+    return curves
+
+
+def summarise(path: Path) -> dict[str, Any]:
     """The curves on the test tasks, what the run cost, and what it was run on."""
-    records = [json.loads(line) for line in (result.path / "metrics.jsonl").open()]
-    facts = json.loads((result.path / "run.json").read_text())
+    records = [json.loads(line) for line in (path / "metrics.jsonl").open()]
+    facts = json.loads((path / "run.json").read_text())
     return {
         "curves": {
-            name: {"mean": curve.mean.tolist(), "interval": curve.interval.tolist()}
-            for name, curve in result.curves.items()
+            str(meta_iteration): {"mean": curve.mean.tolist(), "interval": curve.interval.tolist()}
+            for meta_iteration, curve in held_out_curves(path).items()
         },
         "meta_iterations": records[-1]["meta_iteration"],
         "env_steps": records[-1]["env_steps"],
         "training_seconds": records[-1]["seconds_total"],
         **{key: facts[key] for key in ("git", "versions", "hardware", "command_line")},
     }
-
-
-def trained_curve(run: dict[str, Any]) -> dict[str, list[float]]:
-    """The curve of the iteration that validation tasks chose."""
-    (name,) = [name for name in run["curves"] if name != "untrained"]
-    return run["curves"][name]
 
 
 def table() -> str:
@@ -73,16 +85,15 @@ def table() -> str:
     for file in sorted(RESULTS.glob("*.json")):
         runs = json.loads(file.read_text()).get("runs", {})
         for seed, run in runs.items():
-            curve = trained_curve(run)
+            kept, curve = list(run["curves"].items())[-1]
             returns = " | ".join(
                 f"{mean:.1f} ±{interval:.1f}"
                 for mean, interval in zip(curve["mean"], curve["interval"], strict=True)
             )
-            kept = next(name for name in run["curves"] if name != "untrained")
             lines.append(
-                f"| {file.stem} | {seed} | {returns} | {kept.removeprefix('iteration ')} of "
-                f"{run['meta_iterations']} | {run['training_seconds'] / 60:.0f} min "
-                f"| {run['env_steps'] / 1e6:.0f} M | {run['git']['commit'][:7]} |"
+                f"| {file.stem} | {seed} | {returns} | {kept} of {run['meta_iterations']} "
+                f"| {run['training_seconds'] / 60:.0f} min | {run['env_steps'] / 1e6:.0f} M "
+                f"| {run['git']['commit'][:7]} |"
             )
         if runs and file.stem in PAPER:
             returns = " | ".join(f"{mean:.1f}" for mean in PAPER[file.stem])

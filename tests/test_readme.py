@@ -1,0 +1,46 @@
+"""The README says what the result files say."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def section(name: str) -> str:
+    return README.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0].strip()
+
+
+def test_the_results_table_is_the_scripts():
+    assert section("results") == script("reproduce_maml_rl").table()
+
+
+def test_the_benchmark_table_is_the_scripts():
+    assert section("benchmark") == script("benchmark").table()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "scripts" / "results").glob("*.json")))
+def test_every_result_says_where_it_comes_from(file: Path):
+    results = json.loads(file.read_text())
+    for run in results["runs"].values() if "runs" in results else [results["machine"]]:
+        assert run["git"]["commit"]
+        assert run["hardware"]["cpu"]
+        assert run["versions"]["mujoco"]
+
+
+def test_every_file_and_preset_that_the_readme_names_exists():
+    for preset in (ROOT / "configs").glob("*.yaml"):
+        assert f"`{preset.stem}`" in README
+    for path in ("scripts/train", "scripts/test", "envs/task_env.py", "meta_rl/cli.py"):
+        assert path in README
+        assert (ROOT / path).exists()

@@ -141,4 +141,7 @@ def _fail(message: str) -> NoReturn:
 
 def main() -> None:
     """Entry point of ``meta-rl`` and ``python -m meta_rl``."""
+    # As ``python -m`` does, so that env.id=my_module:MyEnv-v0 finds a module in this folder.
+    if not {"", str(Path.cwd())}.intersection(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
     app()

@@ -28,7 +28,9 @@ def test_importing_the_package_is_light():
 
 
 def test_every_script_can_be_run_and_parsed():
-    scripts = [path for path in (ROOT / "scripts").iterdir() if path.suffix == ""]
+    scripts = [
+        path for path in (ROOT / "scripts").iterdir() if path.is_file() and path.suffix == ""
+    ]
     for script in [*scripts, ROOT / ".ci" / "run"]:
         assert script.stat().st_mode & 0o111, f"{script} is not executable"
         assert script.read_text().startswith("#!/usr/bin/env "), script

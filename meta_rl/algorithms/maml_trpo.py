@@ -119,8 +119,9 @@ def maml_trpo_update(
         meta_params: theta.
         data: episodes before and after adaptation, from the policies that theta gives.
         trust_region: settings of the outer step.
-        curvature_stride: every n-th time step is used for the curvature (as Schulman et al.
-            2015, appendix C, subsample it); gradient, surrogate and KL use all of them.
+        curvature_stride: every n-th time step is used for the curvature, before and after
+            adaptation (Schulman et al. 2015, appendix C, subsample it too); gradient, surrogate
+            and KL use all of them.
         steps_per_chunk: as many tasks are vmapped at once as have no more steps than this. It
             changes no result beyond the order of summation: on a CPU, a chunk's activations
             should stay in the cache.

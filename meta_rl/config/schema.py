@@ -141,7 +141,9 @@ class RolloutConfig(Section):
         description="Physics threads, or workers of a user's environment; 0 uses every CPU.",
     )
     step_timeout: float = Field(
-        default=60.0, gt=0, description="Longest step of a user's environment, in seconds."
+        default=60.0,
+        gt=0,
+        description="Longest call to a worker of a user's environment, in seconds.",
     )
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 OBSERVATION_BOUND = 10.0
 TIME_SCALE = 100.0
+RIDGE = 1e-5
 
 
 def baseline_features(observation: Tensor) -> Tensor:
@@ -22,9 +23,7 @@ def baseline_features(observation: Tensor) -> Tensor:
     return torch.cat([clipped, clipped**2, time, time**2, time**3, torch.ones_like(time)], dim=-1)
 
 
-def fit_predict(
-    observation: Tensor, return_to_go: Tensor, weight: Tensor, *, ridge: float = 1e-5
-) -> Tensor:
+def fit_predict(observation: Tensor, return_to_go: Tensor, weight: Tensor) -> Tensor:
     """Fits the baseline per task by ridge regression and predicts at the same observations.
 
     The normal equations are solved through their eigendecomposition, so that features that
@@ -34,7 +33,6 @@ def fit_predict(
         observation: [M, E, T, O].
         return_to_go: [M, E, T], the regression target.
         weight: [M, E, T], 1 for steps that count and 0 for padding.
-        ridge: added to the diagonal of the normal equations.
 
     Returns:
         The predicted value at every observation, padding included, [M, E, T].
@@ -44,6 +42,6 @@ def fit_predict(
     gram = weighted.mT @ features
     moment = weighted.mT @ return_to_go.double().flatten(1, 2)[..., None]
     eigenvalue, eigenvector = torch.linalg.eigh(gram)
-    inverse = 1.0 / (eigenvalue.clamp(min=0.0) + ridge)
+    inverse = 1.0 / (eigenvalue.clamp(min=0.0) + RIDGE)
     coefficient = eigenvector @ (inverse[..., None] * (eigenvector.mT @ moment))
     return (features @ coefficient).view_as(return_to_go).to(return_to_go.dtype)

@@ -14,7 +14,11 @@ of action t under the current parameters and ``l'_t`` under those that drew it:
   at a variance that grows with the horizon.
 
 Each takes ``log_prob``, ``old_log_prob``, ``advantage`` and ``weight``, all [E, T], and returns
-the mean over real steps. TRPO's surrogate is ``likelihood_ratio_surrogate`` too.
+the sum over an episode's real steps, averaged over episodes and divided by the horizon T. For
+episodes of full length that is the mean over steps. Episodes that end early count by their length,
+as they do in the policy gradient itself; a mean over the real steps alone would instead let the
+few steps of a nearly solved task make gradients as large, and far noisier, than those of an
+unsolved one. TRPO's surrogate is ``likelihood_ratio_surrogate`` too.
 """
 
 from collections.abc import Callable
@@ -22,30 +26,28 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from meta_rl.ops.masked import weighted_mean
-
 Surrogate = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def log_prob_surrogate(
     log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, weight: Tensor
 ) -> Tensor:
-    """Mean of ``log_prob * advantage`` over real steps; ``old_log_prob`` plays no part."""
+    """``log_prob * advantage``; ``old_log_prob`` plays no part."""
     del old_log_prob
-    return weighted_mean(log_prob * advantage, weight)
+    return _mean_over_episodes(log_prob * advantage, weight)
 
 
 def likelihood_ratio_surrogate(
     log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, weight: Tensor
 ) -> Tensor:
-    """Mean of ``exp(log_prob - old_log_prob) * advantage`` over real steps."""
-    return weighted_mean(torch.exp(log_prob - old_log_prob) * advantage, weight)
+    """``exp(log_prob - old_log_prob) * advantage``."""
+    return _mean_over_episodes(torch.exp(log_prob - old_log_prob) * advantage, weight)
 
 
 def dice_surrogate(
     log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, weight: Tensor
 ) -> Tensor:
-    """Mean of ``(exp(c_t) - exp(c_{t-1})) * advantage_t``, c_t the summed log-ratio up to t.
+    """``(exp(c_t) - exp(c_{t-1})) * advantage_t``, c_t the summed log-ratio up to t.
 
     With returns-to-go as advantages this telescopes to DiCE's sum of ``exp(c_t) r_t`` less a
     constant.
@@ -53,7 +55,12 @@ def dice_surrogate(
     log_ratio = (log_prob - old_log_prob) * weight
     log_ratio_sum = torch.cumsum(log_ratio, dim=-1)
     dependency = torch.exp(log_ratio_sum) - torch.exp(log_ratio_sum - log_ratio)
-    return weighted_mean(dependency * advantage, weight)
+    return _mean_over_episodes(dependency * advantage, weight)
+
+
+def _mean_over_episodes(x: Tensor, weight: Tensor) -> Tensor:
+    """Padding counts in the number of steps, not in the sum."""
+    return (x * weight).mean()
 
 
 SURROGATES: dict[str, Surrogate] = {

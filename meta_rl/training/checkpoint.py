@@ -252,8 +252,8 @@ def _parse_trainer_state(content: bytes) -> dict[str, Any]:
 
 
 def _check_params(checkpoint: Checkpoint, expected: Params) -> None:
-    def shapes(params: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(param.shape) for name, param in params.items()}
+    def shapes(params: Mapping[str, Tensor]) -> dict[str, str]:
+        return {name: f"{tuple(x.shape)} of {x.dtype}" for name, x in params.items()}
 
     found, wanted = shapes(checkpoint.params), shapes(expected)
     if found == wanted:

@@ -8,7 +8,12 @@ from rich.console import Console
 
 from meta_rl.config import Config, ConfigError
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.checkpoint import checkpoint_path, load_checkpoint
+from meta_rl.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    checkpoint_path,
+    load_checkpoint,
+)
 from meta_rl.training.progress import Progress
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import train
@@ -51,6 +56,8 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
     """Continues a run from its newest readable checkpoint.
 
     On the same device the result is bit-identical to that of a run that was never interrupted.
+    (Where the shorter run was too short for a scheduled evaluation, it made one at its end, which
+    the longer one does not make.)
 
     Args:
         path: the run directory.
@@ -67,6 +74,7 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         checkpoint = load_checkpoint(path, experiment.initial_params)
         for warning in checkpoint.warnings:
             console.print(warning, soft_wrap=True, highlight=False, markup=False)
+        _check_same_problem(checkpoint, config)
         state = restore(checkpoint, experiment.device)
         # The file has an order of its own, and sums over all parameters must round as before.
         meta_params = {name: state.meta_params[name] for name in experiment.initial_params}
@@ -74,6 +82,16 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         _check_meta_iterations(config.run.meta_iterations, state, path)
         run_directory.record_resume(config)
         return _run(experiment, run_directory, state, console)
+
+
+def _check_same_problem(checkpoint: Checkpoint, config: Config) -> None:
+    """Refuses to go on with another environment or policy than the checkpoint was trained with."""
+    for name in ("env", "policy"):
+        before, now = getattr(checkpoint.config, name), getattr(config, name)
+        if before != now:
+            raise CheckpointError(
+                f"{checkpoint.path} was trained with other settings of {name}: {before}, not {now}"
+            )
 
 
 def _check_meta_iterations(wanted: int, state: TrainerState, path: Path) -> None:
@@ -98,8 +116,14 @@ def _run(
             with progress:
                 state = train(experiment, state, log)
             return TrainingResult(path, _test_curves(experiment, path, state, log))
-        except BaseException:
-            progress.note(f"Stopped. Resume with: meta-rl train --resume {shlex.quote(str(path))}")
+        except BaseException as error:
+            if worker_traceback := getattr(error, "worker_traceback", ""):
+                (path / "worker_traceback.txt").write_text(worker_traceback)
+                progress.note(f"The worker's traceback is in {path / 'worker_traceback.txt'}")
+            progress.note(
+                f"Stopped after {log.num_saved} meta-iterations. "
+                f"Resume with: meta-rl train --resume {shlex.quote(str(path))}"
+            )
             raise
 
 

@@ -44,9 +44,10 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
                 meta_iteration=state.meta_iteration + 1,
                 env_steps=state.env_steps + sum(rollouts.env_steps for rollouts in episodes),
             )
+            scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
             is_last = next_state.meta_iteration == run.meta_iterations
             curve = None
-            if is_last or (evaluation.every and next_state.meta_iteration % evaluation.every == 0):
+            if scheduled or (is_last and state.best is None):
                 with clock.measure("evaluating"):
                     curve = experiment.evaluate(meta_params, Split.VALIDATION)
                 if state.best is None or curve.score > state.best.score:

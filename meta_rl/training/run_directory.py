@@ -139,11 +139,14 @@ def _lock(path: Path) -> IO[str]:
         raise RunDirectoryError(f"{path} cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.seek(0)
         owner = file.read().strip()
         file.close()
         raise RunDirectoryError(f"{path} is being written by process {owner}") from None
+    except OSError as error:
+        file.close()
+        raise RunDirectoryError(f"{path} cannot be locked: {error.strerror}") from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

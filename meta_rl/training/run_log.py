@@ -78,6 +78,11 @@ class RunLog:
         )
         self._last_checkpoint = state.meta_iteration
 
+    @property
+    def num_saved(self) -> int:
+        """Completed meta-iterations of the last checkpoint."""
+        return self._last_checkpoint or 0
+
     def close(self) -> None:
         """Closes files and sinks."""
         for sink in self._sinks:

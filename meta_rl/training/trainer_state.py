@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint
+from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
 from meta_rl.types import Params
 
 
@@ -17,7 +17,7 @@ class TrainerState:
         meta_params: the initialisation that is being learned.
         meta_iteration: number of completed meta-iterations.
         env_steps: environment steps taken in training so far.
-        seconds: wall-clock time of training so far, over all its sessions.
+        seconds: wall-clock time of training so far, over all its processes.
         best: the iteration with the best adaptation curve on validation tasks, if any yet.
     """
 
@@ -37,12 +37,19 @@ class TrainerState:
 
 
 def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
-    """The state that a checkpoint was made from, on ``device``."""
+    """The state that a checkpoint was made from, on ``device``.
+
+    Raises:
+        CheckpointError: the checkpoint is not one of this trainer.
+    """
     kept = checkpoint.trainer_state
-    return TrainerState(
-        meta_params={name: value.to(device) for name, value in checkpoint.params.items()},
-        meta_iteration=checkpoint.meta_iteration,
-        env_steps=kept["env_steps"],
-        seconds=kept["seconds"],
-        best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
-    )
+    try:
+        return TrainerState(
+            meta_params={name: value.to(device) for name, value in checkpoint.params.items()},
+            meta_iteration=checkpoint.meta_iteration,
+            env_steps=int(kept["env_steps"]),
+            seconds=float(kept["seconds"]),
+            best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None

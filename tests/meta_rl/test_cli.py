@@ -455,7 +455,7 @@ def test_two_processes_on_one_run_directory(smoke):
     [
         ("raises", [], ["ZeroDivisionError: no power (pointing.py:", "task (goal=0."]),
         ("hangs", ["rollout.step_timeout=3"], ["did not answer step within 3 s", "(goal=0."]),
-        ("nan", [], ["a reward that is not finite", "task (goal=0.", "nan"]),
+        ("nan", [], ["a non-finite reward", "task (goal=0.", "nan"]),
     ],
 )
 def test_a_users_environment_that_fails_and_is_repaired(

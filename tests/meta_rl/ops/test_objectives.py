@@ -142,18 +142,18 @@ WEIGHT = f64([[1.0, 1.0], [1.0, 0.0]])
 
 def test_values_by_hand_and_padding():
     arguments = (LOG_PROB, OLD_LOG_PROB, ADVANTAGE, WEIGHT)
-    # (log 2 - 1) + 3 (log .5 - 1) - 2 (log 4 - 1) = -6 log 2 - 2
-    assert_close(log_prob_surrogate(*arguments), -(6 * f64(2.0).log() + 2) / 3)
+    # (log 2 - 1) + 3 (log .5 - 1) - 2 (log 4 - 1) = -6 log 2 - 2, over two episodes of a horizon of two
+    assert_close(log_prob_surrogate(*arguments), -(6 * f64(2.0).log() + 2) / 4)
     # 2 * 1 + .5 * 3 - 4 * 2
-    assert_close(likelihood_ratio_surrogate(*arguments), f64(-4.5 / 3))
+    assert_close(likelihood_ratio_surrogate(*arguments), f64(-4.5 / 4))
     # Products of ratios: 2, 1 | 4. (2 - 1) * 1 + (1 - 2) * 3 - (4 - 1) * 2
-    assert_close(dice_surrogate(*arguments), f64(-8 / 3))
+    assert_close(dice_surrogate(*arguments), f64(-8 / 4))
 
 
 def test_dice_leaves_a_weightless_step_out_of_the_product_of_ratios():
     weight = f64([[0.0, 1.0], [1.0, 0.0]])
     # The first ratio, 2, does not enter: (.5 - 1) * 3 - (4 - 1) * 2
-    assert_close(dice_surrogate(LOG_PROB, OLD_LOG_PROB, ADVANTAGE, weight), f64(-7.5 / 2))
+    assert_close(dice_surrogate(LOG_PROB, OLD_LOG_PROB, ADVANTAGE, weight), f64(-7.5 / 4))
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES)
@@ -164,9 +164,9 @@ def test_padding_gets_no_gradient(surrogate):
 
 @pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES)
 def test_same_first_derivative_at_the_policy_that_drew_the_actions(surrogate):
-    # A_t / (number of real steps), whatever the surrogate.
+    # A_t / (episodes x horizon), whatever the surrogate.
     gradient = grad(surrogate)(OLD_LOG_PROB, OLD_LOG_PROB, ADVANTAGE, WEIGHT)
-    assert_close(gradient, f64([[1.0, 3.0], [-2.0, 0.0]]) / 3)
+    assert_close(gradient, f64([[1.0, 3.0], [-2.0, 0.0]]) / 4)
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES)

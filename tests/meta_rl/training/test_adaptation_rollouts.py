@@ -47,7 +47,7 @@ def test_each_stage_is_played_by_the_policy_adapted_to_the_stages_before(experim
     def reinforce(params: Params, batch: PolicyGradientBatch):
         distribution = ActionDistribution(*functional_call(policy, params, (batch.observation,)))
         weighted = log_prob(distribution, batch.action) * batch.advantage * batch.weight
-        return -weighted.sum() / batch.weight.sum()
+        return -weighted.sum() / batch.weight.numel()
 
     episodes, batches = play(experiment)
     assert len(episodes) == len(batches) == 3

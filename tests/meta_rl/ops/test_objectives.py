@@ -142,7 +142,7 @@ WEIGHT = f64([[1.0, 1.0], [1.0, 0.0]])
 
 def test_values_by_hand_and_padding():
     arguments = (LOG_PROB, OLD_LOG_PROB, ADVANTAGE, WEIGHT)
-    # (log 2 - 1) + 3 (log .5 - 1) - 2 (log 4 - 1) = -6 log 2 - 2, over two episodes of a horizon of two
+    # (log 2 - 1) + 3 (log .5 - 1) - 2 (log 4 - 1) = -6 log 2 - 2; 2 episodes x 2 steps
     assert_close(log_prob_surrogate(*arguments), -(6 * f64(2.0).log() + 2) / 4)
     # 2 * 1 + .5 * 3 - 4 * 2
     assert_close(likelihood_ratio_surrogate(*arguments), f64(-4.5 / 4))

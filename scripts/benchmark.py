@@ -52,6 +52,7 @@ HALF_CHEETAH = (
     "policy.hidden_sizes=[100,100]",
     "adaptation.num_adaptation_steps=1",
     "meta_update.num_cg_iterations=10",
+    "run.device=cpu",
 )
 NAVIGATION = (
     "navigation",
@@ -60,6 +61,7 @@ NAVIGATION = (
     "rollout.horizon=100",
     "adaptation.num_adaptation_steps=1",
     "meta_update.num_cg_iterations=10",
+    "run.device=cpu",
 )
 
 
@@ -80,6 +82,7 @@ def benchmark_half_cheetah(num_rounds: int) -> dict[str, Any]:
     return {
         "settings": HALF_CHEETAH,
         "num_rounds": num_rounds,
+        "curvature_stride": config.meta_update.curvature_stride,
         "physics_steps_per_second": env_steps / statistics.median(physics),
         "sampler_steps_per_second": env_steps / statistics.median(sampling),
         "sampler_over_physics": statistics.median(
@@ -103,6 +106,7 @@ def benchmark_navigation(num_rounds: int) -> dict[str, Any]:
     return {
         "settings": NAVIGATION,
         "num_rounds": num_rounds,
+        "curvature_stride": config.meta_update.curvature_stride,
         **medians(iterations),
         "peak_memory_gib": peak_memory_gib(),
     }
@@ -195,6 +199,7 @@ def main() -> None:
         for benchmark in (benchmark_half_cheetah, benchmark_navigation):
             name = benchmark.__name__.removeprefix("benchmark_")
             results[name] = pool.apply(benchmark, (num_rounds,))
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     print(table())
 
@@ -213,7 +218,9 @@ def table() -> str:
     machine = results["machine"]
     lines += [
         "",
-        f"Medians of {columns[0]['num_rounds']} rounds; {machine['hardware']['cpu']}, "
+        "Two threads where there are two CPUs, 10 CG iterations, curvature from every "
+        f"{columns[0]['curvature_stride']}th and {columns[1]['curvature_stride']}th time step; "
+        f"medians of {columns[0]['num_rounds']} rounds; {machine['hardware']['cpu']}, "
         f"{machine['hardware']['num_cpus']} CPUs, torch {machine['versions']['torch']}, "
         f"mujoco {machine['versions']['mujoco']}, commit {machine['git']['commit'][:7]}.",
     ]

@@ -12,7 +12,6 @@ import argparse
 import csv
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,16 @@ def reproduce(preset: str, seed: int, overrides: list[str], runs: Path) -> dict[
     if not path.exists():
         settings = [*overrides, f"run.seed={seed}", f"run.dir={path}"]
         start_run(load_config(preset, settings), preset, console)
-    elif not held_out_curves(path):
+    elif not is_finished(path):
         resume_run(path, load_config(str(path / "config.yaml")), console)
     return summarise(path)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run has evaluated the iteration that it kept on the test tasks."""
+    if not (path / "evaluation.csv").exists() or not (path / "best.json").exists():
+        return False
+    return json.loads((path / "best.json").read_text())["meta_iteration"] in held_out_curves(path)
 
 
 def held_out_curves(path: Path) -> dict[int, AdaptationCurve]:
@@ -71,7 +77,8 @@ def summarise(path: Path) -> dict[str, Any]:
         "meta_iterations": records[-1]["meta_iteration"],
         "env_steps": records[-1]["env_steps"],
         "training_seconds": records[-1]["seconds_total"],
-        **{key: facts[key] for key in ("git", "versions", "hardware", "command_line")},
+        **{key: facts[key] for key in ("git", "versions", "hardware")},
+        "commits_of_resumes": [resumed["git"] for resumed in facts.get("resumed", [])],
     }
 
 
@@ -119,7 +126,10 @@ def main() -> None:
     results = json.loads(file.read_text()) if file.exists() else {"runs": {}}
     for seed in arguments.seeds:
         run = reproduce(arguments.preset, seed, arguments.set, arguments.runs)
-        results["runs"][str(seed)] = run | {"command": shlex.join(["python", *sys.argv])}
+        command = ["scripts/reproduce_maml_rl.py", arguments.preset, "--seeds", str(seed)]
+        command += ["--set", *arguments.set] if arguments.set else []
+        results["runs"][str(seed)] = run | {"command": shlex.join(command)}
+        RESULTS.mkdir(exist_ok=True)
         file.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -19,7 +19,7 @@ _COLUMNS = {
     "return before -> after adapting": "{}",
     "KL": "KL {}",
     "step": "{}",
-    "env steps/s": "{} steps/s",
+    "env steps/s while sampling": "{} steps/s",
     "s sampling | adapting | updating": "s {}",
     "ETA": "ETA {}",
 }

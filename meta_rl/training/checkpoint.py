@@ -252,11 +252,17 @@ def _parse_trainer_state(content: bytes) -> dict[str, Any]:
 
 
 def _check_params(checkpoint: Checkpoint, expected: Params) -> None:
-    def shapes(params: Mapping[str, Tensor]) -> dict[str, str]:
-        return {name: f"{tuple(x.shape)} of {x.dtype}" for name, x in params.items()}
+    def shapes(params: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(param.shape) for name, param in params.items()}
 
     found, wanted = shapes(checkpoint.params), shapes(expected)
     if found == wanted:
+        for name, param in expected.items():
+            if checkpoint.params[name].dtype != param.dtype:
+                raise CheckpointError(
+                    f"{checkpoint.path} is of another model: its {name} is "
+                    f"{checkpoint.params[name].dtype}, not {param.dtype}"
+                )
         return
     name = min(name for name in found | wanted if found.get(name) != wanted.get(name))
     raise CheckpointError(

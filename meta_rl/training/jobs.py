@@ -120,10 +120,8 @@ def _run(
             if worker_traceback := getattr(error, "worker_traceback", ""):
                 (path / "worker_traceback.txt").write_text(worker_traceback)
                 progress.note(f"The worker's traceback is in {path / 'worker_traceback.txt'}")
-            progress.note(
-                f"Stopped after {log.num_saved} meta-iterations. "
-                f"Resume with: meta-rl train --resume {shlex.quote(str(path))}"
-            )
+            progress.note(f"{log.num_saved} meta-iterations are saved.")
+            progress.note(f"Stopped. Resume with: meta-rl train --resume {shlex.quote(str(path))}")
             raise
 
 

@@ -137,7 +137,7 @@ def test_contradictions_are_reported_beside_other_problems():
 
 
 def test_a_contradiction_names_the_setting_that_was_changed():
-    (problem,) = problems_of("navigation", "policy.init_std=1e-9")
+    (problem,) = problems_of("half_cheetah_vel", "policy.init_std=1e-9")
     assert problem == (
         "policy.min_std (1e-06) should not be greater than policy.init_std (1e-09) "
         "[command line: policy.init_std=1e-9]"

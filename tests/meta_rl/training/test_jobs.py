@@ -287,3 +287,10 @@ def test_an_existing_directory_is_refused_and_kept(whole: Path):
     with pytest.raises(RunDirectoryError, match="exists and is not overwritten"):
         start(whole)
     assert contents(whole) == before
+
+
+def test_going_on_with_another_policy_of_the_same_shape_is_refused(whole: Path):
+    before = contents(whole)
+    with pytest.raises(CheckpointError, match="trained with other settings of policy: .*'tanh'"):
+        resume(whole, "policy.activation=relu")
+    assert contents(whole) == before

@@ -291,6 +291,6 @@ def test_an_existing_directory_is_refused_and_kept(whole: Path):
 
 def test_going_on_with_another_policy_of_the_same_shape_is_refused(whole: Path):
     before = contents(whole)
-    with pytest.raises(CheckpointError, match="trained with other settings of policy: .*'tanh'"):
+    with pytest.raises(CheckpointError, match=r"trained with other settings of policy: .*'tanh'"):
         resume(whole, "policy.activation=relu")
     assert contents(whole) == before

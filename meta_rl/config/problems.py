@@ -10,7 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from meta_rl.config.schema import NOT_GREATER, Config, default_of, setting_names
+from meta_rl.config.schema import (
+    DICE_NEEDS_EVERY_STEP,
+    NOT_GREATER,
+    Config,
+    default_of,
+    setting_names,
+)
 
 Location = tuple[str, ...]
 """The keys that lead to a setting, for example ``("policy", "hidden_sizes", "1")``."""
@@ -106,6 +112,10 @@ def _contradictions(settings: Mapping[str, Any], failed: list[str]) -> Iterable[
             blamed = smaller if key in settings.get(section, {}) else larger
             text = f"{smaller} ({low}) should not be greater than {larger} ({high})"
             yield Problem(tuple(blamed.split(".")), text)
+    sound = not {"adaptation", "meta_update"}.intersection(name.split(".")[0] for name in failed)
+    is_dice = sound and _value(settings, "adaptation.surrogate") == "dice"
+    if is_dice and _value(settings, "meta_update.curvature_stride") > 1:
+        yield Problem(("meta_update", "curvature_stride"), DICE_NEEDS_EVERY_STEP)
 
 
 def _value(settings: Mapping[str, Any], name: str) -> Any:

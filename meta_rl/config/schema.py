@@ -15,6 +15,11 @@ NOT_GREATER = (
 )
 """Pairs of settings of which the first must not be greater than the second."""
 
+DICE_NEEDS_EVERY_STEP = (
+    "meta_update.curvature_stride should be 1 with adaptation.surrogate=dice, "
+    "which multiplies the ratios of all time steps"
+)
+
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -209,6 +214,8 @@ class Config(Section):
             low, high = self._get(smaller), self._get(larger)
             if low > high:
                 raise ValueError(f"{smaller} ({low}) should not be greater than {larger} ({high})")
+        if self.adaptation.surrogate == "dice" and self.meta_update.curvature_stride > 1:
+            raise ValueError(DICE_NEEDS_EVERY_STEP)
         return self
 
     def _get(self, name: str) -> Any:

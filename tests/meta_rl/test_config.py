@@ -144,6 +144,15 @@ def test_a_contradiction_names_the_setting_that_was_changed():
     )
 
 
+def test_dice_needs_every_time_step():
+    (problem,) = problems_of("navigation", "adaptation.surrogate=dice")
+    assert problem.startswith("meta_update.curvature_stride should be 1 with")
+    with pytest.raises(ValidationError, match="should be 1 with"):
+        Config(
+            env={"id": "A"}, adaptation={"surrogate": "dice"}, meta_update={"curvature_stride": 2}
+        )
+
+
 def test_contradictions_are_refused_without_a_file_too():
     with pytest.raises(ValidationError, match="should not be greater"):
         Config(env={"id": "A"}, rollout={"horizon": 2}, meta_update={"curvature_stride": 3})

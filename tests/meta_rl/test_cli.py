@@ -221,7 +221,7 @@ def test_resume_goes_on(smoke, tmp_path: Path):
 
 
 def test_printed_settings_can_be_loaded_again(tmp_path: Path):
-    overrides = ("rollout.horizon=7", "env.options={a: [1, x]}", "run.seed=3")
+    overrides = ("rollout.horizon=17", "env.options={a: [1, x]}", "run.seed=3")
     first = train("navigation", *overrides, "--print-config")
     assert (first.returncode, first.stderr) == (0, "")
     file = tmp_path / "printed.yaml"

@@ -151,10 +151,7 @@ def meta_gradient(
     """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``."""
 
     def summed_surrogate(params: Params, chunk: MetaData) -> Tensor:
-        def task_surrogate(task: MetaData) -> Tensor:
-            return _surrogate(inner_loop.adapted_distribution(params, task), task.post)
-
-        return vmap(task_surrogate)(chunk).sum()
+        return vmap(_surrogate)(_distributions(inner_loop, params, chunk), chunk.post).sum()
 
     per_chunk = [grad_and_value(summed_surrogate)(meta_params, chunk) for chunk in chunks]
     num_tasks = _num_tasks(chunks)
@@ -179,8 +176,7 @@ def meta_curvature_product(
         step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0) / num_tasks
 
         def outputs(theta: Tensor) -> ActionDistribution:
-            params = unravel(theta, meta_params)
-            return vmap(lambda task: inner_loop.adapted_distribution(params, task))(chunk)
+            return _distributions(inner_loop, unravel(theta, meta_params), chunk)
 
         def output_curvature(
             distribution: ActionDistribution, tangent: ActionDistribution
@@ -199,9 +195,6 @@ def meta_evaluation(
 ) -> Callable[[Tensor], TrustRegionPoint]:
     """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old."""
 
-    def distributions(params: Params, chunk: MetaData) -> ActionDistribution:
-        return vmap(lambda task: inner_loop.adapted_distribution(params, task))(chunk)
-
     def task_point(
         new: ActionDistribution, old: ActionDistribution, post: PolicyGradientBatch
     ) -> TrustRegionPoint:
@@ -210,13 +203,13 @@ def meta_evaluation(
         )
 
     with torch.no_grad():
-        old_distributions = [distributions(meta_params, chunk) for chunk in chunks]
+        old_distributions = [_distributions(inner_loop, meta_params, chunk) for chunk in chunks]
 
     @torch.no_grad()
     def evaluate(theta: Tensor) -> TrustRegionPoint:
         params = unravel(theta, meta_params)
         points = [
-            vmap(task_point)(distributions(params, chunk), old, chunk.post)
+            vmap(task_point)(_distributions(inner_loop, params, chunk), old, chunk.post)
             for chunk, old in zip(chunks, old_distributions, strict=True)
         ]
         return TrustRegionPoint(*(torch.cat(values).mean() for values in zip(*points, strict=True)))
@@ -239,6 +232,13 @@ def tasks_per_chunk(steps_per_task: int, steps_per_chunk: int) -> int:
 def every_nth_step(data: MetaData, stride: int) -> MetaData:
     """Keeps the time steps 0, n, 2 n, ... of every episode."""
     return tree_map(lambda x: x[:, :, ::stride], data) if stride > 1 else data
+
+
+def _distributions(
+    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData
+) -> ActionDistribution:
+    """``InnerLoop.adapted_distribution`` of all tasks of a chunk."""
+    return vmap(lambda task: inner_loop.adapted_distribution(meta_params, task))(chunk)
 
 
 def _surrogate(distribution: ActionDistribution, post: PolicyGradientBatch) -> Tensor:

@@ -115,7 +115,8 @@ def load_checkpoint(path: Path, expected_params: Params | None = None) -> Checkp
 
     Args:
         path: a checkpoint's folder, or a run directory.
-        expected_params: if given, parameters whose names and shapes the checkpoint must have.
+        expected_params: if given, parameters whose names and shapes the checkpoint must have,
+            and whose order its own are brought into.
 
     Raises:
         CheckpointError: if there is none, if none can be read, or if it is of another model.
@@ -126,6 +127,9 @@ def load_checkpoint(path: Path, expected_params: Params | None = None) -> Checkp
         checkpoint = _read_newest(path)
     if expected_params is not None:
         _check_params(checkpoint, expected_params)
+        # The file has an order of its own, and sums over all parameters must round as before.
+        in_order = {name: checkpoint.params[name] for name in expected_params}
+        checkpoint = replace(checkpoint, params=in_order)
     return checkpoint
 
 

@@ -1,7 +1,7 @@
 """Starting, resuming and finishing a training run, as the commands do it."""
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -76,9 +76,6 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
             console.print(warning, soft_wrap=True, highlight=False, markup=False)
         _check_same_problem(checkpoint, config)
         state = restore(checkpoint, experiment.device)
-        # The file has an order of its own, and sums over all parameters must round as before.
-        meta_params = {name: state.meta_params[name] for name in experiment.initial_params}
-        state = replace(state, meta_params=meta_params)
         _check_meta_iterations(config.run.meta_iterations, state, path)
         run_directory.record_resume(config)
         return _run(experiment, run_directory, state, console)

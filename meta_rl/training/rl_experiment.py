@@ -1,6 +1,5 @@
 """What a configuration stands for: environments, policy, inner loop and random numbers."""
 
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -119,12 +118,7 @@ class RLExperiment:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _settings(self, num_adaptation_steps: int, episodes_per_task: int) -> AdaptationSettings:

@@ -41,6 +41,6 @@ def test_every_result_says_where_it_comes_from(file: Path):
 def test_every_file_and_preset_that_the_readme_names_exists():
     for preset in (ROOT / "configs").glob("*.yaml"):
         assert f"`{preset.stem}`" in README
-    for path in ("scripts/train", "scripts/test", "envs/task_env.py", "meta_rl/cli.py"):
+    for path in ("scripts/train", "scripts/test", "envs/task_env.py", "meta_rl/cli/"):
         assert path in README
         assert (ROOT / path).exists()

@@ -86,7 +86,8 @@ class InnerLoop:
             step_sizes=self.step_sizes(len(task.pre)),
             first_order=self.first_order,
         )
-        counted = adapted_params if self.multi_step else adapted_params[-1:]
+        steps = adapted_params or [meta_params]
+        counted = steps if self.multi_step else steps[-1:]
         outputs = [
             action_distribution(self.policy, params, observation)
             for params, observation in zip(
@@ -97,8 +98,11 @@ class InnerLoop:
 
 
 def meta_data(batches: Sequence[PolicyGradientBatch], *, multi_step: bool) -> MetaData:
-    """Arranges the batches of adaptation steps 0, 1, ..., K for ``maml_trpo_update``."""
-    counted = batches[1:] if multi_step else batches[-1:]
+    """Arranges the batches of adaptation steps 0, 1, ..., K for ``maml_trpo_update``.
+
+    Without any adaptation step the meta-update is TRPO on the mixture of the tasks.
+    """
+    counted = (batches[1:] if multi_step else batches[-1:]) or batches
     post = PolicyGradientBatch(*(torch.cat(parts, dim=1) for parts in zip(*counted, strict=True)))
     return MetaData(pre=tuple(batches[:-1]), post=post)
 

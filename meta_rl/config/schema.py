@@ -77,7 +77,9 @@ class AdaptationConfig(Section):
         default=0.1, gt=0, description="Size of the first gradient step on a task."
     )
     num_adaptation_steps: int = Field(
-        default=1, ge=1, description="Gradient steps on each task during training."
+        default=1,
+        ge=0,
+        description="Gradient steps on each task during training; 0: TRPO on the task mixture.",
     )
     later_step_size_ratio: float = Field(
         default=0.5,

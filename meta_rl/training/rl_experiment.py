@@ -3,17 +3,18 @@
 from typing import Self
 
 import numpy as np
+import torch
 
 from meta_rl.algorithms.maml_trpo import InnerLoop
 from meta_rl.config import Config
 from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
 from meta_rl.ops.trust_region import TrustRegionSettings
 from meta_rl.rollouts.environments import TaskVectorEnv, make_env
-from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
-from meta_rl.training.adaptation_rollouts import AdaptationSettings, collect_and_adapt
+from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.adaptation_rollouts import AdaptationSettings
 from meta_rl.training.device import resolve_device
+from meta_rl.training.evaluation import evaluate
 from meta_rl.training.seeding import RandomStreams, Split, parameter_generator
-from meta_rl.training.stage_clock import StageClock
 from meta_rl.types import Params
 
 # Measured on two CPU cores: activations of so many steps of a 100 x 100 policy stay in the cache.
@@ -40,27 +41,10 @@ class RLExperiment:
         """
         self.config = config
         self.device = resolve_device(config.run.device)
-        rollout, policy = config.rollout, config.policy
+        rollout = config.rollout
         self.env = make_env(config, rollout.meta_batch_size * rollout.episodes_per_task)
         self._evaluation_env: TaskVectorEnv | None = None
-        network = GaussianPolicy(
-            self.env.single_observation_space.shape[0],
-            self.env.single_action_space.shape[0],
-            hidden_sizes=policy.hidden_sizes,
-            activation=policy.activation,
-            output_scale=policy.output_scale,
-            init_std=policy.init_std,
-            min_std=policy.min_std,
-            generator=parameter_generator(config.run.seed),
-        ).to(self.device)
-        self.inner_loop = InnerLoop(
-            policy=network,
-            surrogate=config.adaptation.surrogate,
-            step_size=config.adaptation.inner_step_size,
-            later_step_size_ratio=config.adaptation.later_step_size_ratio,
-            first_order=config.adaptation.first_order,
-            multi_step=config.adaptation.multi_step,
-        )
+        self.inner_loop = make_inner_loop(config, self.env, self.device)
         self.trust_region = TrustRegionSettings(
             max_kl=config.meta_update.max_kl,
             num_cg_iterations=config.meta_update.num_cg_iterations,
@@ -77,22 +61,18 @@ class RLExperiment:
     @property
     def steps_per_chunk(self) -> int:
         """How many steps are differentiated at once: what fits the cache, or all on a GPU."""
-        if self.config.meta_update.steps_per_chunk is not None:
-            return self.config.meta_update.steps_per_chunk
-        return CPU_STEPS_PER_CHUNK if self.device.type == "cpu" else np.iinfo(np.int64).max
+        return steps_per_chunk(self.config, self.device)
 
     @property
     def training_settings(self) -> AdaptationSettings:
         """How training plays and adapts."""
-        return self._settings(
-            self.config.adaptation.num_adaptation_steps, self.config.rollout.episodes_per_task
+        return adaptation_settings(
+            self.config,
+            self.inner_loop,
+            self.device,
+            num_adaptation_steps=self.config.adaptation.num_adaptation_steps,
+            episodes_per_task=self.config.rollout.episodes_per_task,
         )
-
-    @property
-    def evaluation_settings(self) -> AdaptationSettings:
-        """How evaluation does, perhaps with more steps or another number of episodes."""
-        evaluation = self.config.evaluation
-        return self._settings(evaluation.num_adaptation_steps, evaluation.episodes_per_task)
 
     def evaluate(self, params: Params, split: Split) -> AdaptationCurve:
         """The adaptation curve on held-out tasks, the same ones at every call."""
@@ -101,13 +81,11 @@ class RLExperiment:
             self._evaluation_env = make_env(
                 self.config, evaluation.num_tasks * evaluation.episodes_per_task
             )
-        streams = RandomStreams(evaluation.seed, split, meta_iteration=0)
         env = self._evaluation_env
+        streams = RandomStreams(evaluation.seed, split, meta_iteration=0)
         tasks = env.sample_tasks(evaluation.num_tasks, streams.task_generator())
-        episodes, _ = collect_and_adapt(
-            self.evaluation_settings, params, env, tasks, streams, StageClock(self.device)
-        )
-        return adaptation_curve(episodes)
+        settings = evaluation_settings(self.config, self.inner_loop, self.device)
+        return evaluate(settings, params, env, tasks, streams).curve
 
     def close(self) -> None:
         """Ends the environments and their processes."""
@@ -121,14 +99,64 @@ class RLExperiment:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _settings(self, num_adaptation_steps: int, episodes_per_task: int) -> AdaptationSettings:
-        rollout = self.config.rollout
-        return AdaptationSettings(
-            inner_loop=self.inner_loop,
-            num_adaptation_steps=num_adaptation_steps,
-            episodes_per_task=episodes_per_task,
-            horizon=rollout.horizon,
-            discount_factor=rollout.discount_factor,
-            gae_lambda=rollout.gae_lambda,
-            steps_per_chunk=self.steps_per_chunk,
-        )
+
+def make_inner_loop(config: Config, env: TaskVectorEnv, device: torch.device) -> InnerLoop:
+    """The policy that fits the environment, with its initial parameters, and how it adapts."""
+    policy = GaussianPolicy(
+        env.single_observation_space.shape[0],
+        env.single_action_space.shape[0],
+        hidden_sizes=config.policy.hidden_sizes,
+        activation=config.policy.activation,
+        output_scale=config.policy.output_scale,
+        init_std=config.policy.init_std,
+        min_std=config.policy.min_std,
+        generator=parameter_generator(config.run.seed),
+    ).to(device)
+    return InnerLoop(
+        policy=policy,
+        surrogate=config.adaptation.surrogate,
+        step_size=config.adaptation.inner_step_size,
+        later_step_size_ratio=config.adaptation.later_step_size_ratio,
+        first_order=config.adaptation.first_order,
+        multi_step=config.adaptation.multi_step,
+    )
+
+
+def evaluation_settings(
+    config: Config, inner_loop: InnerLoop, device: torch.device
+) -> AdaptationSettings:
+    """How evaluation plays and adapts, perhaps with more steps than training."""
+    return adaptation_settings(
+        config,
+        inner_loop,
+        device,
+        num_adaptation_steps=config.evaluation.num_adaptation_steps,
+        episodes_per_task=config.evaluation.episodes_per_task,
+    )
+
+
+def adaptation_settings(
+    config: Config,
+    inner_loop: InnerLoop,
+    device: torch.device,
+    *,
+    num_adaptation_steps: int,
+    episodes_per_task: int,
+) -> AdaptationSettings:
+    """What training and evaluation agree on, with the numbers in which they may differ."""
+    return AdaptationSettings(
+        inner_loop=inner_loop,
+        num_adaptation_steps=num_adaptation_steps,
+        episodes_per_task=episodes_per_task,
+        horizon=config.rollout.horizon,
+        discount_factor=config.rollout.discount_factor,
+        gae_lambda=config.rollout.gae_lambda,
+        steps_per_chunk=steps_per_chunk(config, device),
+    )
+
+
+def steps_per_chunk(config: Config, device: torch.device) -> int:
+    """How many steps are differentiated at once: what fits the cache, or all on a GPU."""
+    if config.meta_update.steps_per_chunk is not None:
+        return config.meta_update.steps_per_chunk
+    return CPU_STEPS_PER_CHUNK if device.type == "cpu" else np.iinfo(np.int64).max

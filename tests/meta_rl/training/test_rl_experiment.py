@@ -42,7 +42,7 @@ def test_training_and_evaluation_take_steps_of_the_same_sizes():
     overrides = ("adaptation.inner_step_size=0.4", "adaptation.num_adaptation_steps=2")
     with experiment(*overrides) as a:
         assert a.training_settings.num_adaptation_steps == 2
-        assert a.evaluation_settings.num_adaptation_steps == 3
+        assert a.config.evaluation.num_adaptation_steps == 3
         assert a.inner_loop.step_sizes(3) == pytest.approx([0.4, 0.2, 0.2])
         assert a.inner_loop.step_sizes(0) == []
 

@@ -1,30 +1,13 @@
-"""The commands. Nothing heavy is imported before a command needs it."""
+"""``meta-rl train``: starts or continues a run."""
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    name="meta-rl",
-    help="Meta-train policies that adapt to a new task within a few episodes.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 
 
-@app.callback()
-def _commands() -> None:
-    """Meta-train policies that adapt to a new task within a few episodes."""
-
-
-@app.command()
 def train(
     arguments: Annotated[
         list[str] | None,
@@ -47,7 +30,7 @@ def train(
     from meta_rl.config import ConfigError, config_to_yaml, load_config, preset_names
 
     arguments = arguments or []
-    with _one_sentence_errors(ConfigError):
+    with one_sentence_errors(ConfigError):
         if resume is not None:
             name, overrides = str(resume / "config.yaml"), arguments
         elif arguments and "=" not in arguments[0]:
@@ -77,8 +60,8 @@ def train(
 
     console = Console()
     with (
-        _stop_on_signals(),
-        _one_sentence_errors(
+        stop_on_signals(),
+        one_sentence_errors(
             *(CheckpointError, ConfigError, DeviceError, EnvironmentFault),
             *(NumericalError, OSError, RunDirectoryError),
         ),
@@ -89,59 +72,3 @@ def train(
             result = start_run(config, Path(name).stem, console)
     print_adaptation_curves(console, result.curves)
     console.print(f"Run directory: {result.path}", soft_wrap=True, highlight=False, markup=False)
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM.
-
-    Attributes:
-        exit_status: 128 plus the signal's number, as shells have it.
-    """
-
-    def __init__(self, signal_number: int) -> None:
-        """Keeps the exit status."""
-        super().__init__()
-        self.exit_status = 128 + signal_number
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[None]:
-    """Turns the first Ctrl-C or SIGTERM into an exception; further ones are ignored.
-
-    The exception unwinds the training loop, which saves the last completed iteration.
-    """
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        del frame
-        for handled in signals:
-            signal.signal(handled, signal.SIG_IGN)
-        raise Stopped(signal_number)
-
-    for handled in signals:
-        signal.signal(handled, stop)
-    yield
-
-
-@contextmanager
-def _one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
-    """Ends the command with one sentence, and no traceback, for errors that a user can mend."""
-    try:
-        yield
-    except Stopped as stopped:
-        sys.exit(stopped.exit_status)
-    except expected as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"Error: {message}", err=True)
-    sys.exit(1)
-
-
-def main() -> None:
-    """Entry point of ``meta-rl`` and ``python -m meta_rl``."""
-    # As ``python -m`` does, so that env.id=my_module:MyEnv-v0 finds a module in this folder.
-    if not {"", str(Path.cwd())}.intersection(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
-    app()

@@ -1,0 +1,59 @@
+"""How a command ends early: with one sentence for a user's mistake, with a status for a signal."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM.
+
+    Attributes:
+        exit_status: 128 plus the signal's number, as shells have it.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        """Keeps the exit status."""
+        super().__init__()
+        self.exit_status = 128 + signal_number
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turns the first Ctrl-C or SIGTERM into an exception; further ones are ignored.
+
+    The exception unwinds whatever runs, and a training loop saves its last completed iteration.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        del frame
+        for handled in signals:
+            signal.signal(handled, signal.SIG_IGN)
+        raise Stopped(signal_number)
+
+    for handled in signals:
+        signal.signal(handled, stop)
+    yield
+
+
+@contextmanager
+def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
+    """Ends the command with one sentence, and no traceback, for errors that a user can mend."""
+    try:
+        yield
+    except Stopped as stopped:
+        sys.exit(stopped.exit_status)
+    except expected as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the command with status 1."""
+    typer.echo(f"Error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,62 @@
+"""One policy on one set of tasks: its episodes before adaptation and after each step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from meta_rl.rollouts.environments import TaskVectorEnv
+from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
+from meta_rl.training.adaptation_rollouts import AdaptationSettings, collect_and_adapt
+from meta_rl.training.seeding import RandomStreams
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.types import Params, RolloutBatch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What adaptation did on a set of tasks.
+
+    Attributes:
+        episodes: the episodes at adaptation steps 0, 1, ..., K, new ones at each step.
+        reset_seeds: int [K + 1, M, E], with which each episode began; with it and the actions, an
+            episode can be played again.
+    """
+
+    episodes: list[RolloutBatch]
+    reset_seeds: np.ndarray
+
+    @property
+    def curve(self) -> AdaptationCurve:
+        """The returns."""
+        return adaptation_curve(self.episodes)
+
+    @property
+    def env_steps(self) -> np.ndarray:
+        """Environment steps taken at each adaptation step, int [K + 1, M]."""
+        return np.array([rollouts.valid.sum((1, 2)).tolist() for rollouts in self.episodes])
+
+
+def evaluate(
+    settings: AdaptationSettings,
+    meta_params: Params,
+    env: TaskVectorEnv,
+    tasks: np.ndarray,
+    streams: RandomStreams,
+) -> Evaluation:
+    """Adapts to each task with the functions that training uses.
+
+    Args:
+        settings: how, and how many steps.
+        meta_params: where adaptation starts, on their device.
+        env: ``len(tasks) * settings.episodes_per_task`` simulations.
+        tasks: [M, P].
+        streams: random numbers.
+
+    Raises:
+        EnvironmentFault, NumericalError: as ``collect``.
+    """
+    device = next(iter(meta_params.values())).device
+    episodes, _ = collect_and_adapt(settings, meta_params, env, tasks, streams, StageClock(device))
+    shape = (len(tasks), settings.episodes_per_task)
+    seeds = [streams.reset_seeds(stage, *shape) for stage in range(len(episodes))]
+    return Evaluation(episodes, np.array(seeds).reshape(len(episodes), *shape))

@@ -1,0 +1,85 @@
+"""A meta-policy that a run has left behind, and its evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from meta_rl.config import Config
+from meta_rl.rollouts.environments import make_env
+from meta_rl.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, read_best
+from meta_rl.training.device import resolve_device
+from meta_rl.training.evaluation import Evaluation, evaluate
+from meta_rl.training.rl_experiment import evaluation_settings, make_inner_loop
+from meta_rl.training.seeding import RandomStreams, Split
+from meta_rl.types import Params
+
+
+@dataclass(frozen=True)
+class SavedPolicy:
+    """Meta-parameters and the settings that they were trained with.
+
+    Attributes:
+        path: the run directory or checkpoint that the user named.
+        meta_iteration: number of completed meta-iterations.
+        params: the meta-parameters, on the CPU.
+        config: the settings of the run.
+        warnings: a sentence for each damaged checkpoint that had to be passed over.
+    """
+
+    path: Path
+    meta_iteration: int
+    params: Params
+    config: Config
+    warnings: tuple[str, ...] = ()
+
+
+def load_policy(path: Path) -> SavedPolicy:
+    """Loads the best meta-policy of a run, or that of one checkpoint.
+
+    Args:
+        path: a run directory (where nothing was evaluated yet, the newest checkpoint counts), or
+            a checkpoint's folder.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or none that can be read.
+    """
+    checkpoint = _best_checkpoint(path) or load_checkpoint(path)
+    return SavedPolicy(
+        path, checkpoint.meta_iteration, checkpoint.params, checkpoint.config, checkpoint.warnings
+    )
+
+
+def evaluate_policy(saved: SavedPolicy, tasks: np.ndarray | None = None) -> Evaluation:
+    """Adapts a saved policy to held-out tasks, as its settings say.
+
+    With the settings that the run had, the tasks are the test tasks that training ended with, and
+    so are the returns, bit for bit on the same device.
+
+    Args:
+        saved: the policy; ``saved.config.evaluation`` says how many tasks, steps and episodes.
+        tasks: [M, P], to be used in place of the test tasks.
+
+    Raises:
+        CheckpointError: the parameters do not fit the environment's policy.
+        DeviceError, EnvironmentFault, NumericalError: as ``RLExperiment`` and ``collect``.
+    """
+    config = saved.config
+    device = resolve_device(config.run.device)
+    num_tasks = config.evaluation.num_tasks if tasks is None else len(tasks)
+    env = make_env(config, num_tasks * config.evaluation.episodes_per_task)
+    try:
+        inner_loop = make_inner_loop(config, env, device)
+        streams = RandomStreams(config.evaluation.seed, Split.TEST, meta_iteration=0)
+        if tasks is None:
+            tasks = env.sample_tasks(num_tasks, streams.task_generator())
+        params = {name: value.to(device) for name, value in saved.params.items()}
+        settings = evaluation_settings(config, inner_loop, device)
+        return evaluate(settings, params, env, tasks, streams)
+    finally:
+        env.close()
+
+
+def _best_checkpoint(path: Path) -> Checkpoint | None:
+    best = read_best(path)
+    return None if best is None else load_checkpoint(checkpoint_path(path, best.meta_iteration))

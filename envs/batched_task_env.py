@@ -126,6 +126,10 @@ class BatchedTaskEnv(TaskVectorEnv, Generic[MotionT]):
         for term in terms.values():
             reward += term
         info: dict[str, Any] = {**terms, "diverged": self._diverged.copy()}
+        if self.family.tracked is not None:
+            tracked = self.family.tracked.value(motion)
+            info[self.family.tracked.name] = np.full(self.num_envs, np.nan)
+            info[self.family.tracked.name][rows] = np.where(motion.diverged, np.nan, tracked)
         return (
             self._observation.copy(),
             reward,

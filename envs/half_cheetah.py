@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 from gymnasium.spaces import Box
 
+from envs.appearance import TrackedQuantity
 from envs.batched_mujoco import BatchedMujoco, compile_model, control_box, load_gymnasium_spec
 from envs.task_env import BoolArray, Dynamics, FloatArray, IntArray, TaskFamily
 
@@ -44,6 +45,7 @@ class GymScaleCheetah:
         model = compile_model(load_gymnasium_spec(_MODEL_FILE))
         self._physics = BatchedMujoco(model, num_simulations, frame_skip=5, num_threads=num_threads)
         self._initial_qpos = model.qpos0.copy()
+        self.drawing = self._physics.drawing
         self.num_simulations = num_simulations
         self.observation_space: Box = Box(-np.inf, np.inf, (model.nq - 1 + model.nv,), np.float64)
         self.action_space: Box = control_box(model)
@@ -97,6 +99,7 @@ class RllabScaleCheetah:
         )
         self._torso = model.body("torso").id
         self._initial_qpos = model.qpos0.copy()
+        self.drawing = self._physics.drawing
         self.num_simulations = num_simulations
         self.observation_space: Box = Box(
             -np.inf, np.inf, (model.nq - 1 + model.nv + 3,), np.float64
@@ -132,6 +135,15 @@ def _control_reward(action: FloatArray) -> FloatArray:
     return -_CONTROL_COST * np.einsum("sa,sa->s", action, action)
 
 
+def _forward_velocity(motion: CheetahMotion) -> FloatArray:
+    return motion.forward_velocity
+
+
+def _only_entry(tasks: FloatArray) -> FloatArray:
+    """The target velocity (m/s) or direction, [simulation]."""
+    return tasks[:, 0]
+
+
 def velocity_family(velocity_range: Sequence[float] = (0.0, 2.0)) -> TaskFamily[CheetahMotion]:
     """Run forward at a target speed v* ~ U[velocity_range] (m/s): -|v - v*| - .05 ||u||^2.
 
@@ -155,7 +167,8 @@ def velocity_family(velocity_range: Sequence[float] = (0.0, 2.0)) -> TaskFamily[
             "reward_control": _control_reward(action),
         }
 
-    return TaskFamily(("velocity",), sample, reward_terms)
+    tracked = TrackedQuantity("forward_velocity", "m/s", _forward_velocity, _only_entry, "value")
+    return TaskFamily(("velocity",), sample, reward_terms, tracked=tracked)
 
 
 def direction_family() -> TaskFamily[CheetahMotion]:
@@ -175,7 +188,8 @@ def direction_family() -> TaskFamily[CheetahMotion]:
             "reward_control": _control_reward(action),
         }
 
-    return TaskFamily(("direction",), sample, reward_terms)
+    tracked = TrackedQuantity("forward_velocity", "m/s", _forward_velocity, _only_entry, "sign")
+    return TaskFamily(("direction",), sample, reward_terms, tracked=tracked)
 
 
 Parts = tuple[Dynamics[CheetahMotion], TaskFamily[CheetahMotion]]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium.spaces import Box
 
+from envs.appearance import PlaneGoal
 from envs.task_env import BoolArray, Dynamics, FloatArray, IntArray, TaskFamily
 
 _MAX_STEP = 0.1
@@ -51,6 +52,10 @@ class PointDynamics:
         self._position[rows] += action
         return PointMotion(self._position[rows].copy(), np.zeros(len(action), dtype=np.bool_))
 
+    def plane_position(self, simulation: int) -> FloatArray:
+        """Where the point of one simulation is, [2]."""
+        return self._position[simulation].copy()
+
 
 def _sample_goals(num_tasks: int, rng: np.random.Generator) -> FloatArray:
     """Goals, uniform over the square [-.5, .5]^2, [num_tasks, 2]."""
@@ -70,7 +75,18 @@ def _at_goal(motion: PointMotion, tasks: FloatArray) -> BoolArray:
     return close[:, 0] & close[:, 1]
 
 
-NAVIGATION = TaskFamily(("goal_x", "goal_y"), _sample_goals, _reward_terms, _at_goal)
+def _goal(tasks: FloatArray) -> FloatArray:
+    """The goals, which are the tasks themselves, [simulation, 2]."""
+    return tasks
+
+
+NAVIGATION = TaskFamily(
+    ("goal_x", "goal_y"),
+    _sample_goals,
+    _reward_terms,
+    _at_goal,
+    goal=PlaneGoal(_goal, _REACHED_WITHIN),
+)
 
 
 def navigation(

@@ -11,9 +11,10 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from envs.batched_task_env import BatchedTaskEnv
+from envs.env_bundle import UserEnvRecipe
 from envs.single_task_env import SingleTaskEnv
 from envs.task_env import Dynamics, TaskFamily, TaskVectorEnv
-from envs.user_env import UserTaskVectorEnv
+from envs.user_env import UserTaskVectorEnv, make_user_env
 
 # (num_envs, num_threads, **options) -> the two parts of an environment.
 Builder = Callable[..., tuple[Dynamics[Any], TaskFamily[Any]]]
@@ -89,6 +90,29 @@ def make_task_vector_env(
     )
     assert isinstance(env, TaskVectorEnv)
     return env
+
+
+def make_task_env(
+    env_id: str,
+    *,
+    max_episode_steps: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> gymnasium.Env[Any, Any]:
+    """Make one environment, in this process: `gymnasium.make` with our messages.
+
+    Args:
+        env_id: as for `make_task_vector_env`.
+        max_episode_steps: time limit; None keeps the registration's.
+        options: keyword arguments of the environment.
+
+    Raises:
+        ValueError: the id or an option is unknown, or the environment has no tasks.
+    """
+    options = dict(options or {})
+    module, spec = _find(env_id)
+    if spec.id in _BUILDER_OF_ID:
+        _check_options(spec.id, _load_builder(_BUILDER_OF_ID[spec.id]), options)
+    return make_user_env(UserEnvRecipe(spec, module, max_episode_steps, options))
 
 
 def _make_batch(

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.appearance import Appearance, Drawing, DrawnDynamics, PlanarDynamics, Snapshot
 from envs.batched_task_env import BatchedTaskEnv
 from envs.task_env import FloatArray, MotionT
 
@@ -61,6 +62,31 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
             bool(truncated[0]),
             {name: value[0].item() for name, value in info.items()},
         )
+
+    def appearance(self) -> Appearance:
+        """What can be shown under the task in force."""
+        drawing, family = self._drawing, self._batch.family
+        return Appearance(
+            control_step=None if drawing is None else drawing.control_step,
+            scene=None if drawing is None else drawing.scene,
+            tracked=None if family.tracked is None else family.tracked.under(self.task),
+            goal=None if family.goal is None else family.goal.under(self.task),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """What can be shown of the present state."""
+        drawing, dynamics = self._drawing, self._batch.dynamics
+        return Snapshot(
+            pose=None if drawing is None else drawing.pose(0),
+            plane_position=(
+                dynamics.plane_position(0) if isinstance(dynamics, PlanarDynamics) else None
+            ),
+        )
+
+    @property
+    def _drawing(self) -> Drawing | None:
+        dynamics = self._batch.dynamics
+        return dynamics.drawing if isinstance(dynamics, DrawnDynamics) else None
 
     def close(self) -> None:
         """Release the batch."""

@@ -15,6 +15,8 @@ from gymnasium.spaces import Box
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from envs.appearance import PlaneGoal, TrackedQuantity
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -47,6 +49,8 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
       nothing is computed for it.
     - `reward` is the sum of the entries of `info` whose name starts with `reward_`, each
       float64 [num_envs].
+    - The quantity that the tasks are about, if there is one (`TaskFamily.tracked`), is in `info`
+      under its name, nan where nothing was stepped or the simulation broke down.
     - `info["diverged"]`, bool [num_envs], marks environments that terminated because their
       simulation broke down. Their observation is the last good one and their reward 0.
     - Actions are clipped to the action box; an action that is not finite is a ValueError.
@@ -161,9 +165,13 @@ class TaskFamily(Generic[MotionT]):
         reward_terms: (motion, action [simulation, action], tasks [simulation, task_parameter])
             -> the summands of the reward by name (`reward_*`), each [simulation].
         terminated: (motion, tasks) -> bool [simulation]; None for a task that never ends early.
+        tracked: the quantity that the tasks are about, if there is one to watch.
+        goal: the place in the plane that the tasks are about, if there is one.
     """
 
     parameter_names: tuple[str, ...]
     sample: Callable[[int, np.random.Generator], FloatArray]
     reward_terms: Callable[[MotionT, FloatArray, FloatArray], dict[str, FloatArray]]
     terminated: Callable[[MotionT, FloatArray], BoolArray] | None = None
+    tracked: TrackedQuantity[MotionT] | None = None
+    goal: PlaneGoal | None = None

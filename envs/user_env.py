@@ -80,7 +80,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         recipe = UserEnvRecipe(spec, module, max_episode_steps, dict(options or {}))
         self._env_id = spec.id
         self._timeout = timeout
-        self._probe = _make_probe(recipe)
+        self._probe = make_user_env(recipe)
         observation_space, action_space = _box_spaces(self._probe, self._env_id)
         self.num_envs = num_envs
         self.single_observation_space: Box = observation_space
@@ -327,8 +327,12 @@ class UserTaskVectorEnv(TaskVectorEnv):
         return tasks
 
 
-def _make_probe(recipe: UserEnvRecipe) -> gymnasium.Env[Any, Any]:
-    """One environment in the parent process, checked to be one with tasks."""
+def make_user_env(recipe: UserEnvRecipe) -> gymnasium.Env[Any, Any]:
+    """Make one environment in this process, checked to be one with tasks.
+
+    Raises:
+        ValueError: it cannot be made, or has no tasks.
+    """
     env_id = recipe.spec.id
     try:
         probe = recipe()

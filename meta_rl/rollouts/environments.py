@@ -1,12 +1,15 @@
 """Environments for the layers above, which do not import ``envs`` themselves."""
 
+from typing import Any
+
+import gymnasium
 import numpy as np
 
-from envs.registry import make_task_vector_env
+from envs.registry import make_task_env, make_task_vector_env
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from meta_rl.config import Config
 
-__all__ = ["EnvironmentFault", "TaskVectorEnv", "make_env"]
+__all__ = ["EnvironmentFault", "TaskVectorEnv", "make_env", "make_single_env"]
 
 
 def make_env(config: Config, num_envs: int) -> TaskVectorEnv:
@@ -32,6 +35,22 @@ def make_env(config: Config, num_envs: int) -> TaskVectorEnv:
         env.close()
         raise EnvironmentFault(f"env.id={config.env.id}: {problem}")
     return env
+
+
+def make_single_env(config: Config) -> gymnasium.Env[Any, Any]:
+    """One environment that the settings name, in this process, with the rollout's horizon.
+
+    Raises:
+        EnvironmentFault: as ``make_env``.
+    """
+    try:
+        return make_task_env(
+            config.env.id,
+            max_episode_steps=config.rollout.horizon,
+            options=config.env.options,
+        )
+    except ValueError as error:
+        raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
 
 
 def _space_problem(env: TaskVectorEnv) -> str:

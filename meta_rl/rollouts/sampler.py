@@ -50,7 +50,7 @@ def collect(
     """
     num_tasks, num_episodes, horizon, _ = noise.shape
     assert env.num_envs == num_tasks * num_episodes
-    to_environment = _action_rescaling(env.single_action_space)
+    to_environment = action_rescaling(env.single_action_space)
     record = _EpisodeRecord(env, num_tasks, horizon, noise.dtype)
     # Time leads inside the loop, so that each step reads and writes contiguous blocks.
     noise_TMEA = noise.permute(2, 0, 1, 3).contiguous()
@@ -109,13 +109,13 @@ def single_torch_thread() -> Iterator[None]:
         torch.set_num_threads(num_threads)
 
 
-def _action_rescaling(space: Box) -> Callable[[np.ndarray], np.ndarray]:
+def action_rescaling(space: Box) -> Callable[[np.ndarray], np.ndarray]:
     """Maps the policy's [-1, 1] onto the environment's box and clips what lies outside."""
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     centre, half_width = (high + low) / 2.0, (high - low) / 2.0
 
     def rescale(action: np.ndarray) -> np.ndarray:
-        return np.clip(centre + half_width * action, low, high)
+        return np.clip(centre + half_width * action, low, high).astype(space.dtype)
 
     return rescale
 

@@ -1,0 +1,153 @@
+"""A recorded episode played once more, exactly, for the eye: paths, poses, tracked quantities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envs.appearance import Goal, Scene, ScenePose, Tracked, appearance_of, snapshot_of
+from envs.task_env import EnvironmentFault
+from meta_rl.rollouts.sampler import action_rescaling
+from meta_rl.types import RolloutBatch
+
+__all__ = [
+    "Goal",
+    "RecordedEpisode",
+    "Replay",
+    "Scene",
+    "ScenePose",
+    "Tracked",
+    "recorded_episode",
+    "replay_episode",
+]
+
+
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """What an episode needs to be played again, and what it paid; T is its own length.
+
+    Attributes:
+        task: [P].
+        reset_seed: what it began with.
+        action: [T, A], the policy's, before rescaling and clipping, as recorded.
+        reward: [T], as recorded.
+    """
+
+    task: np.ndarray
+    reset_seed: int
+    action: np.ndarray
+    reward: np.ndarray
+
+
+@dataclass(frozen=True)
+class Replay:
+    """An episode of T steps, seen at its T + 1 states.
+
+    What an environment cannot say is None.
+
+    Attributes:
+        task: [P].
+        reward: float64 [T].
+        terminated: whether the last step reached a terminal state.
+        exact: whether the rewards are the recorded ones, bit for bit. They always are if the
+            environment is a function of its reset seed, its task and the actions.
+        control_step: seconds of simulated time per step.
+        plane_position: [T + 1, 2].
+        goal: the place in the plane that the task is about.
+        tracked: the quantity that the task is about, and its target.
+        tracked_value: [T], of each step.
+        scene: the solids of the simulation, G of them.
+        pose: position [T + 1, G, 3] and orientation [T + 1, G, 3, 3] of each.
+    """
+
+    task: np.ndarray
+    reward: np.ndarray
+    terminated: bool
+    exact: bool
+    control_step: float | None = None
+    plane_position: np.ndarray | None = None
+    goal: Goal | None = None
+    tracked: Tracked | None = None
+    tracked_value: np.ndarray | None = None
+    scene: Scene | None = None
+    pose: ScenePose | None = None
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted."""
+        return float(self.reward.sum())
+
+
+def recorded_episode(
+    rollouts: RolloutBatch, reset_seeds: np.ndarray, task: int, episode: int
+) -> RecordedEpisode:
+    """Takes one episode out of a batch, without its padding.
+
+    Args:
+        rollouts: the batch.
+        reset_seeds: [M, E], what its episodes began with.
+        task: index along M.
+        episode: index along E.
+    """
+    length = int(rollouts.valid[task, episode].sum())
+    return RecordedEpisode(
+        task=rollouts.task[task],
+        reset_seed=int(reset_seeds[task, episode]),
+        action=rollouts.action[task, episode, :length].cpu().numpy(),
+        reward=rollouts.reward[task, episode, :length].cpu().numpy(),
+    )
+
+
+def replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Replay:
+    """Plays a recorded episode again.
+
+    Args:
+        env: from ``make_single_env``, with the settings that the episode was recorded under.
+        episode: what to play.
+
+    Raises:
+        EnvironmentFault: the environment raised an exception.
+    """
+    try:
+        return _replay_episode(env, episode)
+    except Exception as error:  # whatever a user's code raises is the user's to read
+        raise EnvironmentFault(
+            f"the environment failed in a replay: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Replay:
+    shown: Any = env.unwrapped
+    space = env.action_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    shown.set_task(episode.task.copy())
+    env.reset(seed=episode.reset_seed)
+    appearance = appearance_of(shown)
+    snapshots, rewards, tracked_values = [snapshot_of(shown)], [], []
+    terminated = truncated = False
+    for action in action_rescaling(space)(episode.action):
+        if terminated or truncated:
+            break
+        _, reward, terminated, truncated, info = env.step(action)
+        rewards.append(float(reward))
+        snapshots.append(snapshot_of(shown))
+        if appearance.tracked is not None:
+            tracked_values.append(float(info[appearance.tracked.name]))
+
+    poses = [snapshot.pose for snapshot in snapshots if snapshot.pose is not None]
+    places = [s.plane_position for s in snapshots if s.plane_position is not None]
+    reward = np.array(rewards)
+    return Replay(
+        task=episode.task,
+        reward=reward,
+        terminated=bool(terminated),
+        exact=np.array_equal(reward.astype(episode.reward.dtype), episode.reward),
+        control_step=appearance.control_step,
+        plane_position=np.stack(places) if places else None,
+        goal=appearance.goal,
+        tracked=appearance.tracked,
+        tracked_value=np.array(tracked_values) if appearance.tracked is not None else None,
+        scene=appearance.scene,
+        pose=ScenePose(*(np.stack(parts) for parts in zip(*poses, strict=True))) if poses else None,
+    )

@@ -12,8 +12,13 @@ __all__ = [
     "register_task_env",
 ]
 
-register_task_env("Navigation2D-v0", "envs.point_navigation:navigation", 100)
-register_task_env("HalfCheetahVel-v0", "envs.half_cheetah:gym_scale_velocity", 200)
-register_task_env("HalfCheetahDir-v0", "envs.half_cheetah:gym_scale_direction", 200)
-register_task_env("HalfCheetahVelRllab-v0", "envs.half_cheetah:rllab_scale_velocity", 200)
-register_task_env("HalfCheetahDirRllab-v0", "envs.half_cheetah:rllab_scale_direction", 200)
+register_task_env(
+    "Navigation2D-v0", "envs.point_navigation:navigation", 100, steps_in_threads=False
+)
+for _id, _builder in {
+    "HalfCheetahVel-v0": "gym_scale_velocity",
+    "HalfCheetahDir-v0": "gym_scale_direction",
+    "HalfCheetahVelRllab-v0": "rllab_scale_velocity",
+    "HalfCheetahDirRllab-v0": "rllab_scale_direction",
+}.items():
+    register_task_env(_id, f"envs.half_cheetah:{_builder}", 200, steps_in_threads=True)

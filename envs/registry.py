@@ -20,9 +20,12 @@ from envs.user_env import UserTaskVectorEnv, make_user_env
 Builder = Callable[..., tuple[Dynamics[Any], TaskFamily[Any]]]
 
 _BUILDER_OF_ID: dict[str, str] = {}
+_STEPS_IN_THREADS: set[str] = set()
 
 
-def register_task_env(env_id: str, builder: str, max_episode_steps: int) -> None:
+def register_task_env(
+    env_id: str, builder: str, max_episode_steps: int, *, steps_in_threads: bool
+) -> None:
     """Register an environment for `gymnasium.make` and `gymnasium.make_vec`.
 
     Args:
@@ -30,6 +33,8 @@ def register_task_env(env_id: str, builder: str, max_episode_steps: int) -> None
         builder: "module:function" of a `Builder`, loaded when the environment is first made, so
             that registering imports no simulator.
         max_episode_steps: time limit.
+        steps_in_threads: whether its dynamics are stepped by a simulator's threads, outside
+            Python's lock, so that two batches of them can be stepped at the same time.
     """
     gymnasium.register(
         env_id,
@@ -38,6 +43,17 @@ def register_task_env(env_id: str, builder: str, max_episode_steps: int) -> None
         max_episode_steps=max_episode_steps,
     )
     _BUILDER_OF_ID[env_id] = builder
+    if steps_in_threads:
+        _STEPS_IN_THREADS.add(env_id)
+
+
+def steps_in_threads(env_id: str) -> bool:
+    """Whether two batches of this environment can be stepped at the same time.
+
+    False for an id that is not registered, and for users' environments, whose worker processes
+    keep the machine busy as they are.
+    """
+    return env_id.rpartition(":")[2] in _STEPS_IN_THREADS
 
 
 def make_task_vector_env(

@@ -22,8 +22,8 @@ from mujoco.batch import Batch
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
 from meta_rl.config import load_config
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.rollouts.environments import TaskVectorEnv
-from meta_rl.rollouts.sampler import collect
+from meta_rl.rollouts.environments import ShardedEnv
+from meta_rl.rollouts.sharded_env import collect_sharded
 from meta_rl.training.provenance import describe_process
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import meta_iteration
@@ -133,7 +133,7 @@ def time_sampler(experiment: RLExperiment, index: int) -> tuple[float, RolloutBa
     params = repeat_per_task(experiment.initial_params, num_tasks)
     shape = (num_tasks, num_episodes, rollout.horizon, action_size(env))
     start = time.perf_counter()
-    rollouts = collect(
+    rollouts = collect_sharded(
         experiment.inner_loop.policy,
         params,
         env,
@@ -168,7 +168,7 @@ def time_physics(rollouts: RolloutBatch, num_threads: int) -> float:
     return time.perf_counter() - start
 
 
-def action_size(env: TaskVectorEnv) -> int:
+def action_size(env: ShardedEnv) -> int:
     """Length of the action vector."""
     return env.single_action_space.shape[0]
 

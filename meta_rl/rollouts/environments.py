@@ -1,30 +1,59 @@
 """Environments for the layers above, which do not import ``envs`` themselves."""
 
+import os
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from envs.registry import make_task_env, make_task_vector_env
+from envs.registry import make_task_env, make_task_vector_env, steps_in_threads
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from meta_rl.config import Config
+from meta_rl.rollouts.sharded_env import ShardedEnv
 
-__all__ = ["EnvironmentFault", "TaskVectorEnv", "make_env", "make_single_env"]
+__all__ = ["EnvironmentFault", "ShardedEnv", "TaskVectorEnv", "make_env", "make_single_env"]
 
 
-def make_env(config: Config, num_envs: int) -> TaskVectorEnv:
-    """The environment that the settings name, ``num_envs`` of them, with the rollout's horizon.
+def make_env(config: Config, num_tasks: int, num_episodes: int) -> ShardedEnv:
+    """The environment that the settings name, for ``num_episodes`` at a time of each task.
+
+    Its time limit is the rollout's horizon. Where the simulator has threads, there are two shards,
+    so that half the tasks are stepped while the policies of the other half act. That there are two
+    does not depend on the number of threads, since a batched product may round differently for
+    another number of tasks.
 
     Raises:
         EnvironmentFault: there is no such environment, it does not take these options, it has
             no tasks or spaces that are not vectors, or it fails to start.
     """
+    num_threads = config.rollout.num_threads or num_usable_cpus()
+    num_shards = min(2, num_tasks) if steps_in_threads(config.env.id) else 1
+    shards: list[TaskVectorEnv] = []
+    try:
+        for share in np.array_split(np.arange(num_tasks), num_shards):
+            num_envs = len(share) * num_episodes
+            shards.append(_make_shard(config, num_envs, -(-num_threads // num_shards)))
+    except BaseException:
+        for shard in shards:
+            shard.close()
+        raise
+    return ShardedEnv(tuple(shards), num_parallel=min(num_shards, num_threads))
+
+
+def num_usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEnv:
     try:
         env = make_task_vector_env(
             config.env.id,
             num_envs,
             max_episode_steps=config.rollout.horizon,
-            num_threads=config.rollout.num_threads,
+            num_threads=num_threads,
             timeout=config.rollout.step_timeout,
             options=config.env.options,
         )

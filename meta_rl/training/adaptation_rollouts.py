@@ -13,8 +13,8 @@ from meta_rl.algorithms.adaptation import adapt
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.algorithms.maml_trpo import InnerLoop, tasks_per_chunk
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.rollouts.environments import TaskVectorEnv
-from meta_rl.rollouts.sampler import collect
+from meta_rl.rollouts.environments import ShardedEnv
+from meta_rl.rollouts.sharded_env import collect_sharded
 from meta_rl.training.seeding import RandomStreams
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.types import Params, PolicyGradientBatch, RolloutBatch
@@ -46,7 +46,7 @@ class AdaptationSettings:
 def collect_and_adapt(
     settings: AdaptationSettings,
     meta_params: Params,
-    env: TaskVectorEnv,
+    env: ShardedEnv,
     tasks: np.ndarray,
     streams: RandomStreams,
     clock: StageClock,
@@ -87,7 +87,7 @@ def collect_and_adapt(
             with clock.measure("adapting"):
                 params = adaptation_step(params, batches[-1], step_sizes[stage - 1])
         with clock.measure("sampling"):
-            rollouts = collect(
+            rollouts = collect_sharded(
                 inner_loop.policy,
                 params,
                 env,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta_rl.rollouts.environments import TaskVectorEnv
+from meta_rl.rollouts.environments import ShardedEnv
 from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
 from meta_rl.training.adaptation_rollouts import AdaptationSettings, collect_and_adapt
 from meta_rl.training.seeding import RandomStreams
@@ -39,7 +39,7 @@ class Evaluation:
 def evaluate(
     settings: AdaptationSettings,
     meta_params: Params,
-    env: TaskVectorEnv,
+    env: ShardedEnv,
     tasks: np.ndarray,
     streams: RandomStreams,
 ) -> Evaluation:

@@ -9,7 +9,7 @@ from meta_rl.algorithms.maml_trpo import InnerLoop
 from meta_rl.config import Config
 from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
 from meta_rl.ops.trust_region import TrustRegionSettings
-from meta_rl.rollouts.environments import TaskVectorEnv, make_env
+from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.adaptation_rollouts import AdaptationSettings
 from meta_rl.training.device import resolve_device
@@ -42,8 +42,8 @@ class RLExperiment:
         self.config = config
         self.device = resolve_device(config.run.device)
         rollout = config.rollout
-        self.env = make_env(config, rollout.meta_batch_size * rollout.episodes_per_task)
-        self._evaluation_env: TaskVectorEnv | None = None
+        self.env = make_env(config, rollout.meta_batch_size, rollout.episodes_per_task)
+        self._evaluation_env: ShardedEnv | None = None
         self.inner_loop = make_inner_loop(config, self.env, self.device)
         self.trust_region = TrustRegionSettings(
             max_kl=config.meta_update.max_kl,
@@ -79,7 +79,7 @@ class RLExperiment:
         evaluation = self.config.evaluation
         if self._evaluation_env is None:
             self._evaluation_env = make_env(
-                self.config, evaluation.num_tasks * evaluation.episodes_per_task
+                self.config, evaluation.num_tasks, evaluation.episodes_per_task
             )
         env = self._evaluation_env
         streams = RandomStreams(evaluation.seed, split, meta_iteration=0)
@@ -100,7 +100,7 @@ class RLExperiment:
         self.close()
 
 
-def make_inner_loop(config: Config, env: TaskVectorEnv, device: torch.device) -> InnerLoop:
+def make_inner_loop(config: Config, env: ShardedEnv, device: torch.device) -> InnerLoop:
     """The policy that fits the environment, with its initial parameters, and how it adapts."""
     policy = GaussianPolicy(
         env.single_observation_space.shape[0],

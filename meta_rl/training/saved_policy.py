@@ -67,7 +67,7 @@ def evaluate_policy(saved: SavedPolicy, tasks: np.ndarray | None = None) -> Eval
     config = saved.config
     device = resolve_device(config.run.device)
     num_tasks = config.evaluation.num_tasks if tasks is None else len(tasks)
-    env = make_env(config, num_tasks * config.evaluation.episodes_per_task)
+    env = make_env(config, num_tasks, config.evaluation.episodes_per_task)
     try:
         inner_loop = make_inner_loop(config, env, device)
         streams = RandomStreams(config.evaluation.seed, Split.TEST, meta_iteration=0)

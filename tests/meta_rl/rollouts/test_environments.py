@@ -31,14 +31,35 @@ def settings(env_id: str, **env):
 
 def test_the_settings_make_the_environment():
     config = settings("HalfCheetahVel-v0", options={"velocity_range": [1.0, 1.5]})
-    env = make_env(config, num_envs=4)
+    env = make_env(config, num_tasks=2, num_episodes=2)
     assert env.num_envs == 4
     tasks = env.sample_tasks(100, np.random.default_rng(0))
     assert 1.0 <= tasks.min() < tasks.max() <= 1.5
-    env.reset(seed=0)
-    for t in range(3):
-        truncated = env.step(np.zeros((4, 6)))[3]
-        assert (truncated == (t == 2)).all(), "the horizon is the time limit"
+    for shard in env.shards:
+        shard.reset(seed=0)
+        for t in range(3):
+            truncated = shard.step(np.zeros((2, 6)))[3]
+            assert (truncated == (t == 2)).all(), "the horizon is the time limit"
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "num_threads", "num_tasks", "num_shards", "num_parallel"),
+    [
+        ("HalfCheetahVel-v0", 2, 3, 2, 2),
+        ("HalfCheetahVel-v0", 1, 3, 2, 1),
+        ("HalfCheetahVel-v0", 2, 1, 1, 1),
+        ("Navigation2D-v0", 2, 3, 1, 1),
+    ],
+)
+def test_two_shards_where_the_simulator_has_threads(
+    env_id, num_threads, num_tasks, num_shards, num_parallel
+):
+    rollout = {"horizon": 3, "num_threads": num_threads}
+    config = config_from_mapping({"env": {"id": env_id}, "rollout": rollout}, "test")
+    env = make_env(config, num_tasks, num_episodes=2)
+    assert (len(env.shards), env.num_parallel) == (num_shards, num_parallel)
+    assert env.num_envs == 2 * num_tasks
     env.close()
 
 
@@ -63,7 +84,7 @@ def test_the_settings_make_the_environment():
 )
 def test_an_environment_that_there_is_not(env, message):
     with pytest.raises(EnvironmentFault, match=message):
-        make_env(settings(**env), num_envs=2)
+        make_env(settings(**env), num_tasks=2, num_episodes=1)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +101,6 @@ def test_spaces_that_the_policy_does_not_fit(observation_space, action_space, me
     gymnasium.register("Still-v0", lambda: Still(observation_space, action_space))
     try:
         with pytest.raises(EnvironmentFault, match=f"env.id=Still-v0: .*{message}"):
-            make_env(settings("Still-v0"), num_envs=2)
+            make_env(settings("Still-v0"), num_tasks=2, num_episodes=1)
     finally:
         gymnasium.registry.pop("Still-v0")

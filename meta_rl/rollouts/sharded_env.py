@@ -1,0 +1,119 @@
+"""The simulations of a meta-batch in shards, each stepped by a thread of its own.
+
+While one shard's policies choose actions, on one core, the other shard's physics keeps the rest of
+the machine busy. Neither waits for the other before the last step.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor, nn
+
+from envs.task_env import TaskVectorEnv
+from meta_rl.rollouts.batched_policy import batched_policy
+from meta_rl.rollouts.sampler import collect
+from meta_rl.types import Params, RolloutBatch
+
+
+@dataclass(frozen=True)
+class ShardedEnv:
+    """Environments of one kind that share out the tasks, in order.
+
+    Attributes:
+        shards: one environment per shard.
+        num_parallel: how many of them are stepped at the same time.
+    """
+
+    shards: tuple[TaskVectorEnv, ...]
+    num_parallel: int
+
+    @property
+    def num_envs(self) -> int:
+        """Simulations in all."""
+        return sum(shard.num_envs for shard in self.shards)
+
+    @property
+    def single_observation_space(self) -> Box:
+        """Of one simulation, a vector."""
+        return self.shards[0].single_observation_space
+
+    @property
+    def single_action_space(self) -> Box:
+        """Of one simulation, a bounded vector."""
+        return self.shards[0].single_action_space
+
+    @property
+    def task_parameter_names(self) -> tuple[str, ...]:
+        """The name of each entry of a task."""
+        return self.shards[0].task_parameter_names
+
+    def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws from the task distribution, float64 [num_tasks, task_parameter]."""
+        return self.shards[0].sample_tasks(num_tasks, rng)
+
+    def close(self) -> None:
+        """Ends the environments and their processes."""
+        for shard in self.shards:
+            shard.close()
+
+
+def collect_sharded(
+    policy: nn.Module,
+    params: Params,
+    env: ShardedEnv,
+    tasks: np.ndarray,
+    *,
+    reset_seeds: Sequence[int],
+    noise: Tensor,
+) -> RolloutBatch:
+    """``collect`` on every shard at the same time; arguments and result are those of ``collect``.
+
+    Raises:
+        EnvironmentFault, NumericalError: as ``collect``; where several shards fail, that of the
+            first one.
+    """
+    num_episodes = noise.shape[1]
+    ends = list(accumulate(shard.num_envs // num_episodes for shard in env.shards))
+    shares = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def collect_share(shard: TaskVectorEnv, share: slice) -> RolloutBatch:
+        episodes = slice(share.start * num_episodes, share.stop * num_episodes)
+        return collect(
+            policy,
+            {name: value[share] for name, value in params.items()},
+            shard,
+            tasks[share],
+            reset_seeds=reset_seeds[episodes],
+            noise=noise[share],
+        )
+
+    if env.num_parallel == 1:
+        return _joined([collect_share(*work) for work in zip(env.shards, shares, strict=True)])
+    for share in shares:
+        # Here, because tracing is not safe in threads; they find the traced policies again.
+        shape = (share.stop - share.start, num_episodes, env.single_observation_space.shape[0])
+        batched_policy(policy, torch.Size(shape), noise.dtype, noise.device)
+    with ThreadPoolExecutor(env.num_parallel) as threads:
+        return _joined(list(threads.map(collect_share, env.shards, shares)))
+
+
+def _joined(batches: Sequence[RolloutBatch]) -> RolloutBatch:
+    """One batch of the tasks of all."""
+    if len(batches) == 1:
+        return batches[0]
+    joined = {
+        field.name: torch.cat([getattr(batch, field.name) for batch in batches])
+        for field in fields(RolloutBatch)
+        if isinstance(getattr(batches[0], field.name), Tensor)
+    }
+    return replace(
+        batches[0],
+        task=np.concatenate([batch.task for batch in batches]),
+        num_diverged=sum(batch.num_diverged for batch in batches),
+        **joined,
+    )

@@ -12,7 +12,7 @@ from meta_rl.models.gaussian_policy import GaussianPolicy
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.environments import EnvironmentFault, make_env, make_single_env
 from meta_rl.rollouts.replay import RecordedEpisode, recorded_episode, replay_episode
-from meta_rl.rollouts.sampler import collect
+from meta_rl.rollouts.sharded_env import collect_sharded
 
 NUM_TASKS, NUM_EPISODES, HORIZON = 2, 2, 40
 SEEDS = np.array([[3, 5], [8, 13]])
@@ -60,7 +60,7 @@ def settings(env_id, **options):
 
 def episodes_of(env_id, **options):
     """Episodes of a random policy whose actions often leave [-1, 1]."""
-    env = make_env(settings(env_id, **options), NUM_TASKS * NUM_EPISODES)
+    env = make_env(settings(env_id, **options), NUM_TASKS, NUM_EPISODES)
     try:
         num_actions = env.single_action_space.shape[0]
         policy = GaussianPolicy(
@@ -75,7 +75,7 @@ def episodes_of(env_id, **options):
         )
         params = {name: p.detach() for name, p in policy.named_parameters()}
         shape = (NUM_TASKS, NUM_EPISODES, HORIZON, num_actions)
-        return collect(
+        return collect_sharded(
             policy,
             repeat_per_task(params, NUM_TASKS),
             env,

@@ -144,6 +144,10 @@ class PlaneGoal:
         return Goal(self.position(task[None])[0], self.half_width)
 
 
+class RenderingError(RuntimeError):
+    """A picture cannot be drawn on this machine; the message is a sentence that says what to do."""
+
+
 class Drawing(Protocol):
     """How the simulations of some dynamics are drawn."""
 
@@ -159,6 +163,18 @@ class Drawing(Protocol):
 
     def pose(self, simulation: int) -> ScenePose:
         """Where they are at the present state of one simulation."""
+        ...
+
+    def frame(self, simulation: int) -> NDArray[np.uint8]:
+        """A picture of the present state of one simulation, [height, width, 3].
+
+        Raises:
+            RenderingError: this machine cannot draw it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what drawing has taken."""
         ...
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from gymnasium.spaces import Box
 from mujoco.batch import Batch, SimulationError
 
-from envs.mujoco_drawing import MujocoDrawing
 from envs.task_env import BoolArray, FloatArray, IntArray
 
 # MuJoCo's own bound (mjMAXVAL) beyond which it calls a state unstable.
@@ -56,7 +55,6 @@ class BatchedMujoco:
             `sense_new_state`, otherwise one substep old, as in MuJoCo itself.
         subtree_com: centre of mass of each body's subtree, live [num_simulations, body, 3],
             as old as `sensordata`; metres.
-        drawing: how the simulations are drawn.
     """
 
     def __init__(
@@ -90,7 +88,6 @@ class BatchedMujoco:
         self.qpos: FloatArray = self._batch.bind("qpos")
         self.qvel: FloatArray = self._batch.bind("qvel")
         self._ctrl: FloatArray = self._batch.bind("ctrl")
-        self.drawing = MujocoDrawing(model, self.qpos, self.control_step)
         if sense_new_state:
             self.sensordata: FloatArray = self._batch.bind("sensordata")
             self.subtree_com: FloatArray = self._batch.bind("subtree_com")

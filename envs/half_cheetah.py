@@ -13,10 +13,13 @@ from gymnasium.spaces import Box
 
 from envs.appearance import TrackedQuantity
 from envs.batched_mujoco import BatchedMujoco, compile_model, control_box, load_gymnasium_spec
+from envs.mujoco_drawing import MujocoDrawing
+from envs.offscreen import Camera
 from envs.task_env import BoolArray, Dynamics, FloatArray, IntArray, TaskFamily
 
 _MODEL_FILE = "half_cheetah.xml"
 _CONTROL_COST = 0.05
+_CAMERA = Camera("torso", height=0.55, distance=2.8, azimuth=90.0, elevation=-18.0)
 
 
 class CheetahMotion(NamedTuple):
@@ -42,10 +45,10 @@ class GymScaleCheetah:
 
     def __init__(self, num_simulations: int, num_threads: int) -> None:
         """Start simulations; `num_threads` 0 is one per CPU."""
-        model = compile_model(load_gymnasium_spec(_MODEL_FILE))
+        model = compile_model(_spec())
         self._physics = BatchedMujoco(model, num_simulations, frame_skip=5, num_threads=num_threads)
         self._initial_qpos = model.qpos0.copy()
-        self.drawing = self._physics.drawing
+        self.drawing = _drawing(model, self._physics)
         self.num_simulations = num_simulations
         self.observation_space: Box = Box(-np.inf, np.inf, (model.nq - 1 + model.nv,), np.float64)
         self.action_space: Box = control_box(model)
@@ -84,7 +87,7 @@ class RllabScaleCheetah:
 
     def __init__(self, num_simulations: int, num_threads: int) -> None:
         """Start simulations; `num_threads` 0 is one per CPU."""
-        spec = load_gymnasium_spec(_MODEL_FILE)
+        spec = _spec()
         # The only sensor of the model, so its three numbers are all of sensordata.
         spec.add_sensor(
             name="body_velocity",
@@ -99,7 +102,7 @@ class RllabScaleCheetah:
         )
         self._torso = model.body("torso").id
         self._initial_qpos = model.qpos0.copy()
-        self.drawing = self._physics.drawing
+        self.drawing = _drawing(model, self._physics)
         self.num_simulations = num_simulations
         self.observation_space: Box = Box(
             -np.inf, np.inf, (model.nq - 1 + model.nv + 3,), np.float64
@@ -128,6 +131,18 @@ class RllabScaleCheetah:
         physics = self._physics
         parts = (physics.qpos[rows, 1:], physics.qvel[rows], physics.subtree_com[rows, self._torso])
         return np.concatenate(parts, axis=1)
+
+
+def _spec() -> mujoco.MjSpec:
+    """Gymnasium's half-cheetah, on a floor that does not draw the eye from it."""
+    spec = load_gymnasium_spec(_MODEL_FILE)
+    floor = spec.texture("texplane")
+    floor.rgb1, floor.rgb2 = (0.42, 0.46, 0.50), (0.58, 0.62, 0.66)
+    return spec
+
+
+def _drawing(model: mujoco.MjModel, physics: BatchedMujoco) -> MujocoDrawing:
+    return MujocoDrawing(model, physics.qpos, physics.control_step, _CAMERA)
 
 
 def _control_reward(action: FloatArray) -> FloatArray:

@@ -4,8 +4,10 @@ from functools import cached_property
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.appearance import FloatArray, Scene, ScenePose
+from envs.offscreen import Camera, OffscreenRenderer
 
 # MuJoCo's own: a geom of this colour takes that of its material.
 _UNSET_COLOUR = np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)
@@ -18,11 +20,15 @@ class MujocoDrawing:
         control_step: seconds of simulated time per step.
     """
 
-    def __init__(self, model: mujoco.MjModel, qpos: FloatArray, control_step: float) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, qpos: FloatArray, control_step: float, camera: Camera
+    ) -> None:
         """Draw simulations of `model` at `qpos`, a live view [simulation, nq]."""
         self.control_step = control_step
         self._model = model
         self._qpos = qpos
+        self._camera = camera
+        self._renderer: OffscreenRenderer | None = None
 
     @cached_property
     def scene(self) -> Scene:
@@ -43,6 +49,18 @@ class MujocoDrawing:
         """Where the geoms are at the present positions of one simulation."""
         data = self._data_at(simulation)
         return ScenePose(data.geom_xpos.copy(), data.geom_xmat.reshape(-1, 3, 3).copy())
+
+    def frame(self, simulation: int) -> NDArray[np.uint8]:
+        """A picture of the present state of one simulation; see `Drawing.frame`."""
+        if self._renderer is None:
+            self._renderer = OffscreenRenderer(self._model, self._camera)
+        return self._renderer.frame(self._data_at(simulation))
+
+    def close(self) -> None:
+        """Release the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
 
     @cached_property
     def _data(self) -> mujoco.MjData:

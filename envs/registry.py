@@ -112,6 +112,7 @@ def make_task_env(
     env_id: str,
     *,
     max_episode_steps: int | None = None,
+    frames: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> gymnasium.Env[Any, Any]:
     """Make one environment, in this process: `gymnasium.make` with our messages.
@@ -119,6 +120,7 @@ def make_task_env(
     Args:
         env_id: as for `make_task_vector_env`.
         max_episode_steps: time limit; None keeps the registration's.
+        frames: render it as "rgb_array" if it says that it can be.
         options: keyword arguments of the environment.
 
     Raises:
@@ -128,6 +130,11 @@ def make_task_env(
     module, spec = _find(env_id)
     if spec.id in _BUILDER_OF_ID:
         _check_options(spec.id, _load_builder(_BUILDER_OF_ID[spec.id]), options)
+    env = make_user_env(UserEnvRecipe(spec, module, max_episode_steps, options))
+    if not frames or "rgb_array" not in env.metadata.get("render_modes", ()):
+        return env
+    env.close()
+    options["render_mode"] = "rgb_array"
     return make_user_env(UserEnvRecipe(spec, module, max_episode_steps, options))
 
 
@@ -145,9 +152,9 @@ def _make_batch(
     return BatchedTaskEnv(dynamics, family, max_episode_steps)
 
 
-def _make_single(builder: str, **options: Any) -> SingleTaskEnv:
+def _make_single(builder: str, render_mode: str | None = None, **options: Any) -> SingleTaskEnv:
     """Entry point of `gymnasium.make`."""
-    return SingleTaskEnv(_make_batch(builder, num_envs=1, num_threads=1, **options))
+    return SingleTaskEnv(_make_batch(builder, num_envs=1, num_threads=1, **options), render_mode)
 
 
 def _load_builder(builder: str) -> Builder:

@@ -19,11 +19,29 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
     The time limit is Gymnasium's `TimeLimit` wrapper.
     """
 
-    def __init__(self, batch: BatchedTaskEnv[MotionT]) -> None:
-        """View `batch`, which holds one environment and has no time limit of its own."""
+    def __init__(self, batch: BatchedTaskEnv[MotionT], render_mode: str | None = None) -> None:
+        """View a batch.
+
+        Args:
+            batch: holds one environment and has no time limit of its own.
+            render_mode: "rgb_array" where the dynamics can be drawn, or None.
+
+        Raises:
+            ValueError: there is no such way of rendering.
+        """
         assert batch.num_envs == 1
-        self.metadata = {"render_modes": []}
         self._batch = batch
+        self.metadata = {"render_modes": []}
+        if self._drawing is not None:
+            self.metadata = {
+                "render_modes": ["rgb_array"],
+                "render_fps": round(1.0 / self._drawing.control_step),
+            }
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            known = " or ".join(repr(mode) for mode in modes) or "none"
+            raise ValueError(f"render_mode should be {known}, not {render_mode!r}.")
+        self.render_mode = render_mode
         self.task_parameter_names = batch.task_parameter_names
         self.observation_space = batch.single_observation_space
         self.action_space = batch.single_action_space
@@ -63,6 +81,16 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
             {name: value[0].item() for name, value in info.items()},
         )
 
+    def render(self) -> NDArray[np.uint8] | None:
+        """A picture of the present state, [height, width, 3], or None without a render mode.
+
+        Raises:
+            RenderingError: this machine cannot draw it.
+        """
+        if self.render_mode is None or self._drawing is None:
+            return None
+        return self._drawing.frame(0)
+
     def appearance(self) -> Appearance:
         """What can be shown under the task in force."""
         drawing, family = self._drawing, self._batch.family
@@ -90,4 +118,6 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
 
     def close(self) -> None:
         """Release the batch."""
+        if self._drawing is not None:
+            self._drawing.close()
         self._batch.close()

@@ -66,8 +66,12 @@ def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEn
     return env
 
 
-def make_single_env(config: Config) -> gymnasium.Env[Any, Any]:
+def make_single_env(config: Config, *, frames: bool = False) -> gymnasium.Env[Any, Any]:
     """One environment that the settings name, in this process, with the rollout's horizon.
+
+    Args:
+        config: the settings.
+        frames: let it draw pictures, if it says that it can.
 
     Raises:
         EnvironmentFault: as ``make_env``.
@@ -76,6 +80,7 @@ def make_single_env(config: Config) -> gymnasium.Env[Any, Any]:
         return make_task_env(
             config.env.id,
             max_episode_steps=config.rollout.horizon,
+            frames=frames,
             options=config.env.options,
         )
     except ValueError as error:

@@ -6,7 +6,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs.appearance import Goal, Scene, ScenePose, Tracked, appearance_of, snapshot_of
+from envs.appearance import (
+    Goal,
+    RenderingError,
+    Scene,
+    ScenePose,
+    Tracked,
+    appearance_of,
+    snapshot_of,
+)
 from envs.task_env import EnvironmentFault
 from meta_rl.rollouts.sampler import action_rescaling
 from meta_rl.types import RolloutBatch
@@ -14,6 +22,7 @@ from meta_rl.types import RolloutBatch
 __all__ = [
     "Goal",
     "RecordedEpisode",
+    "RenderingError",
     "Replay",
     "Scene",
     "ScenePose",
@@ -59,6 +68,7 @@ class Replay:
         tracked_value: [T], of each step.
         scene: the solids of the simulation, G of them.
         pose: position [T + 1, G, 3] and orientation [T + 1, G, 3, 3] of each.
+        frame: pictures, uint8 [T + 1, height, width, 3], if the environment was made to draw them.
     """
 
     task: np.ndarray
@@ -72,6 +82,7 @@ class Replay:
     tracked_value: np.ndarray | None = None
     scene: Scene | None = None
     pose: ScenePose | None = None
+    frame: np.ndarray | None = None
 
     @property
     def episode_return(self) -> float:
@@ -108,9 +119,12 @@ def replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Re
 
     Raises:
         EnvironmentFault: the environment raised an exception.
+        RenderingError: the environment was made to draw, and this machine cannot.
     """
     try:
         return _replay_episode(env, episode)
+    except RenderingError:
+        raise
     except Exception as error:  # whatever a user's code raises is the user's to read
         raise EnvironmentFault(
             f"the environment failed in a replay: {type(error).__name__}: {error}"
@@ -124,6 +138,8 @@ def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> R
     shown.set_task(episode.task.copy())
     env.reset(seed=episode.reset_seed)
     appearance = appearance_of(shown)
+    draws = env.render_mode == "rgb_array"
+    frames = [_frame(env)] if draws else []
     snapshots, rewards, tracked_values = [snapshot_of(shown)], [], []
     terminated = truncated = False
     for action in action_rescaling(space)(episode.action):
@@ -132,6 +148,8 @@ def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> R
         _, reward, terminated, truncated, info = env.step(action)
         rewards.append(float(reward))
         snapshots.append(snapshot_of(shown))
+        if draws:
+            frames.append(_frame(env))
         if appearance.tracked is not None:
             tracked_values.append(float(info[appearance.tracked.name]))
 
@@ -150,4 +168,16 @@ def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> R
         tracked_value=np.array(tracked_values) if appearance.tracked is not None else None,
         scene=appearance.scene,
         pose=ScenePose(*(np.stack(parts) for parts in zip(*poses, strict=True))) if poses else None,
+        frame=np.stack(frames) if draws else None,
     )
+
+
+def _frame(env: gymnasium.Env[Any, Any]) -> np.ndarray:
+    """The picture of the present state, uint8 [height, width, 3]."""
+    frame = np.asarray(env.render())
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise TypeError(
+            f"render() should return a uint8 array [height, width, 3], not {frame.dtype} "
+            f"{list(frame.shape)}"
+        )
+    return frame.copy()

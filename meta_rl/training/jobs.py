@@ -112,7 +112,9 @@ def _run(
         try:
             with progress:
                 state = train(experiment, state, log)
-            return TrainingResult(path, _test_curves(experiment, path, state, log))
+            curves = _test_curves(experiment, path, state, log)
+            run_directory.record_finish()
+            return TrainingResult(path, curves)
         except BaseException as error:
             if worker_traceback := getattr(error, "worker_traceback", ""):
                 (path / "worker_traceback.txt").write_text(worker_traceback)

@@ -1,15 +1,15 @@
 """The run directory: made once, never overwritten, written by one process at a time."""
 
-import fcntl
 import json
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from meta_rl.config import Config, config_to_yaml
 from meta_rl.training.atomic_files import write_text_atomically
+from meta_rl.training.folder_lock import FolderLockError, lock_folder
 from meta_rl.training.provenance import describe_process
 
 
@@ -45,10 +45,23 @@ class RunDirectory:
 
     def record_resume(self, config: Config) -> None:
         """Records that this process continues the run, perhaps with other settings."""
-        try:
-            facts = json.loads(self._facts_file.read_text())
+
+        def resume(facts: dict[str, Any]) -> None:
+            facts.pop("finish_time", None)
             facts.setdefault("resumed", []).append(describe_process())
             _write_config(self.config_file, config)
+
+        self._update_facts(resume)
+
+    def record_finish(self) -> None:
+        """Records that the run has done all that its settings ask for."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._update_facts(lambda facts: facts.update(finish_time=now))
+
+    def _update_facts(self, update: Callable[[dict[str, Any]], None]) -> None:
+        try:
+            facts = json.loads(self._facts_file.read_text())
+            update(facts)
             write_text_atomically(self._facts_file, json.dumps(facts, indent=2) + "\n")
         except (OSError, ValueError, AttributeError) as error:
             raise RunDirectoryError(f"{self._facts_file} cannot be updated: {error}") from None
@@ -102,6 +115,14 @@ def open_run_directory(path: Path) -> RunDirectory:
     return RunDirectory(path, _lock(path))
 
 
+def is_finished(path: Path) -> bool:
+    """Whether the run in this folder has done all that its settings ask for."""
+    try:
+        return "finish_time" in json.loads((path / "run.json").read_text())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True)
@@ -127,24 +148,9 @@ def _unused_path(name: str, seed: int) -> Path:
 
 def _lock(path: Path) -> IO[str]:
     try:
-        # Kept open: the lock is held until the file is closed or the process ends.
-        file = (path / ".lock").open("a+")
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        owner = file.read().strip()
-        file.close()
-        raise RunDirectoryError(f"{path} is being written by process {owner}") from None
-    except OSError as error:
-        file.close()
-        raise RunDirectoryError(f"{path} cannot be locked: {error.strerror}") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file
+        return lock_folder(path)
+    except FolderLockError as error:
+        raise RunDirectoryError(str(error)) from None
 
 
 def _write_config(path: Path, config: Config) -> None:

@@ -15,6 +15,7 @@ from meta_rl.training import provenance
 from meta_rl.training.run_directory import (
     RunDirectoryError,
     create_run_directory,
+    is_finished,
     open_run_directory,
 )
 
@@ -59,6 +60,17 @@ def test_runs_without_a_directory_get_names_of_their_own(
         for run in (first, second):
             assert run.path.parent == Path("runs")
             assert run.path.name.startswith("navigation-seed3-2")
+
+
+def test_a_run_is_finished_from_its_end_until_it_goes_on(tmp_path: Path):
+    config = config_with(dir=str(tmp_path / "run"))
+    with create_run_directory(config, "name") as run:
+        assert not is_finished(run.path)
+        run.record_finish()
+        assert is_finished(run.path)
+        run.record_resume(config)
+        assert not is_finished(run.path)
+    assert not is_finished(tmp_path)
 
 
 def test_an_existing_directory_is_not_touched(tmp_path: Path):

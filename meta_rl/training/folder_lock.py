@@ -1,0 +1,38 @@
+"""One process at a time may write a folder."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+
+class FolderLockError(ValueError):
+    """A folder that another process writes, or that cannot be written; one sentence."""
+
+
+def lock_folder(path: Path) -> IO[str]:
+    """Keeps other processes from writing a folder until the returned file is closed.
+
+    The lock also ends with the process, however that ends.
+
+    Raises:
+        FolderLockError: another process has the lock, or the folder cannot be written.
+    """
+    try:
+        file = (path / ".lock").open("a+")
+    except OSError as error:
+        raise FolderLockError(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        raise FolderLockError(f"{path} is being written by process {owner}") from None
+    except OSError as error:
+        file.close()
+        raise FolderLockError(f"{path} cannot be locked: {error.strerror}") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file

@@ -46,6 +46,8 @@ class BatchedTaskEnv(TaskVectorEnv, Generic[MotionT]):
         self.dynamics = dynamics
         self.family = family
         self.task_parameter_names = family.parameter_names
+        self.task_range = family.task_range
+        self.finite_tasks = family.finite_tasks
         self.num_envs = dynamics.num_simulations
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}
         self.single_observation_space = dynamics.observation_space

@@ -183,7 +183,8 @@ def velocity_family(velocity_range: Sequence[float] = (0.0, 2.0)) -> TaskFamily[
         }
 
     tracked = TrackedQuantity("forward_velocity", "m/s", _forward_velocity, _only_entry, "value")
-    return TaskFamily(("velocity",), sample, reward_terms, tracked=tracked)
+    task_range = np.array([[low], [high]], dtype=np.float64)
+    return TaskFamily(("velocity",), sample, reward_terms, tracked=tracked, task_range=task_range)
 
 
 def direction_family() -> TaskFamily[CheetahMotion]:
@@ -191,9 +192,10 @@ def direction_family() -> TaskFamily[CheetahMotion]:
 
     Finn, Abbeel, Levine 2017 (arXiv 1703.03400), section 5.3.
     """
+    directions = np.array([[-1.0], [1.0]])
 
     def sample(num_tasks: int, rng: np.random.Generator) -> FloatArray:
-        return rng.choice([-1.0, 1.0], size=(num_tasks, 1))
+        return rng.choice(directions[:, 0], size=(num_tasks, 1))
 
     def reward_terms(
         motion: CheetahMotion, action: FloatArray, tasks: FloatArray
@@ -204,7 +206,14 @@ def direction_family() -> TaskFamily[CheetahMotion]:
         }
 
     tracked = TrackedQuantity("forward_velocity", "m/s", _forward_velocity, _only_entry, "sign")
-    return TaskFamily(("direction",), sample, reward_terms, tracked=tracked)
+    return TaskFamily(
+        ("direction",),
+        sample,
+        reward_terms,
+        tracked=tracked,
+        task_range=directions,
+        finite_tasks=directions,
+    )
 
 
 Parts = tuple[Dynamics[CheetahMotion], TaskFamily[CheetahMotion]]

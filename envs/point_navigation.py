@@ -86,6 +86,7 @@ NAVIGATION = TaskFamily(
     _reward_terms,
     _at_goal,
     goal=PlaneGoal(_goal, _REACHED_WITHIN),
+    task_range=_GOAL_HALF_WIDTH * np.array([[-1.0, -1.0], [1.0, 1.0]]),
 )
 
 

@@ -61,11 +61,17 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
         single_observation_space: of one environment, a vector.
         single_action_space: of one environment, a bounded vector.
         task_parameter_names: the name of each entry of a task.
+        task_range: [2, task_parameter], the least and the greatest value of each entry that the
+            task distribution gives; None where that is not known.
+        finite_tasks: every task, [task, task_parameter], of a distribution that has only so
+            many; None otherwise.
     """
 
     single_observation_space: Box
     single_action_space: Box
     task_parameter_names: tuple[str, ...]
+    task_range: FloatArray | None = None
+    finite_tasks: FloatArray | None = None
 
     @property
     def tasks(self) -> FloatArray:
@@ -167,6 +173,7 @@ class TaskFamily(Generic[MotionT]):
         terminated: (motion, tasks) -> bool [simulation]; None for a task that never ends early.
         tracked: the quantity that the tasks are about, if there is one to watch.
         goal: the place in the plane that the tasks are about, if there is one.
+        task_range, finite_tasks: of the distribution, as in `TaskVectorEnv`.
     """
 
     parameter_names: tuple[str, ...]
@@ -175,3 +182,5 @@ class TaskFamily(Generic[MotionT]):
     terminated: Callable[[MotionT, FloatArray], BoolArray] | None = None
     tracked: TrackedQuantity[MotionT] | None = None
     goal: PlaneGoal | None = None
+    task_range: FloatArray | None = None
+    finite_tasks: FloatArray | None = None

@@ -1,9 +1,10 @@
 """Any Gymnasium environment that a user brings, as a `TaskVectorEnv`.
 
 The environment's innermost class has `sample_tasks(num_tasks, rng)` and `set_task(task)`, and
-may have `task_parameter_names`. Bundles of environments (`env_bundle.py`) run in worker
-processes behind Gymnasium's AsyncVectorEnv. The parent keeps one environment, never reset or
-stepped, to ask it for its spaces and tasks.
+may have `task_parameter_names` and `task_range` (the least and the greatest value of each
+parameter, [2, task_parameter]). Bundles of environments (`env_bundle.py`) run in worker processes
+behind Gymnasium's AsyncVectorEnv. The parent keeps one environment, never reset or stepped, to
+ask it for its spaces and tasks.
 """
 
 import math
@@ -95,6 +96,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
             names = [f"task_{i}" for i in range(first_tasks.shape[1])]
         self.task_parameter_names = tuple(names)
         checked_tasks(first_tasks, num_envs, self.task_parameter_names)
+        self.task_range = _task_range(self._probe, len(self.task_parameter_names), self._env_id)
 
         num_workers = num_workers or os.cpu_count() or 1
         self._num_slots = math.ceil(num_envs / num_workers)
@@ -366,3 +368,26 @@ def _box_spaces(probe: gymnasium.Env[Any, Any], env_id: str) -> tuple[Box, Box]:
     assert isinstance(observation_space, Box)
     assert isinstance(action_space, Box)
     return observation_space, action_space
+
+
+def _task_range(
+    probe: gymnasium.Env[Any, Any], num_parameters: int, env_id: str
+) -> FloatArray | None:
+    """The environment's own `task_range` [2, task_parameter], or None if it has none."""
+    stated = getattr(probe.unwrapped, "task_range", None)
+    if stated is None:
+        return None
+    try:
+        task_range = np.array(stated, dtype=np.float64)
+        sound = task_range.shape == (2, num_parameters) and bool(
+            (np.diff(task_range, axis=0) >= 0).all()
+        )
+    except (TypeError, ValueError):
+        sound = False
+    if not sound or not np.isfinite(task_range).all():
+        probe.close()
+        raise ValueError(
+            f"{env_id}: task_range must hold the least and the greatest value of each of the "
+            f"{num_parameters} task parameters, [2, {num_parameters}], not {stated!r}."
+        )
+    return task_range

@@ -9,17 +9,15 @@ scripts/results/PRESET.json; --table prints the README's table from these files.
 """
 
 import argparse
-import csv
 import json
 import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.evaluation_table import read_test_curves
 from meta_rl.training.jobs import resume_run, start_run
 
 RESULTS = Path(__file__).parent / "results"
@@ -47,22 +45,8 @@ def is_finished(path: Path) -> bool:
     """Whether the run has evaluated the iteration that it kept on the test tasks."""
     if not (path / "evaluation.csv").exists() or not (path / "best.json").exists():
         return False
-    return json.loads((path / "best.json").read_text())["meta_iteration"] in held_out_curves(path)
-
-
-def held_out_curves(path: Path) -> dict[int, AdaptationCurve]:
-    """The adaptation curves on the test tasks of a finished run, by meta-iteration."""
-    with (path / "evaluation.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
-    curves = {}
-    for meta_iteration in sorted({int(row["meta_iteration"]) for row in rows}):
-        mine = [row for row in rows if int(row["meta_iteration"]) == meta_iteration]
-        axes = ("task_index", "adaptation_step", "episode")
-        index = np.array([[int(row[axis]) for axis in axes] for row in mine])
-        episode_return = np.full(index.max(0) + 1, np.nan)
-        episode_return[tuple(index.T)] = [float(row["episode_return"]) for row in mine]
-        curves[meta_iteration] = AdaptationCurve(np.empty((0, 0)), episode_return)
-    return curves
+    best = json.loads((path / "best.json").read_text())["meta_iteration"]
+    return best in read_test_curves(path / "evaluation.csv")
 
 
 def summarise(path: Path) -> dict[str, Any]:
@@ -72,7 +56,7 @@ def summarise(path: Path) -> dict[str, Any]:
     return {
         "curves": {
             str(meta_iteration): {"mean": curve.mean.tolist(), "interval": curve.interval.tolist()}
-            for meta_iteration, curve in held_out_curves(path).items()
+            for meta_iteration, curve in read_test_curves(path / "evaluation.csv").items()
         },
         "meta_iterations": records[-1]["meta_iteration"],
         "env_steps": records[-1]["env_steps"],

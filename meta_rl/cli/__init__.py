@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from meta_rl.cli.evaluate import evaluate
 from meta_rl.cli.train import train
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(train)
+app.command()(evaluate)
 
 
 @app.callback()

@@ -50,12 +50,12 @@ def train(
     # Here, so that a mistake in the settings is reported without waiting for torch.
     from rich.console import Console
 
+    from meta_rl.reporting.adaptation_tables import print_adaptation_curves
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
-    from meta_rl.training.progress import print_adaptation_curves
     from meta_rl.training.run_directory import RunDirectoryError
 
     console = Console()

@@ -36,6 +36,9 @@ class EnvConfig(Section):
     options: dict[str, JsonValue] = Field(
         default={}, description="Keyword arguments for the environment's constructor."
     )
+    observe_task: bool = Field(
+        default=False, description="Append the task to each observation, as an oracle sees it."
+    )
 
     @field_validator("options")
     @classmethod

@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.registry import make_task_env, make_task_vector_env, steps_in_threads
 from envs.task_env import EnvironmentFault, TaskVectorEnv
+from envs.task_observation import TaskObservationEnv
 from meta_rl.config import Config
 from meta_rl.rollouts.sharded_env import ShardedEnv
 
@@ -63,7 +64,7 @@ def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEn
     if problem:
         env.close()
         raise EnvironmentFault(f"env.id={config.env.id}: {problem}")
-    return env
+    return TaskObservationEnv(env) if config.env.observe_task else env
 
 
 def make_single_env(config: Config, *, frames: bool = False) -> gymnasium.Env[Any, Any]:

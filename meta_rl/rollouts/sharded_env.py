@@ -52,6 +52,16 @@ class ShardedEnv:
         """The name of each entry of a task."""
         return self.shards[0].task_parameter_names
 
+    @property
+    def task_range(self) -> np.ndarray | None:
+        """What the task distribution gives, see ``TaskVectorEnv``, [2, task_parameter]."""
+        return self.shards[0].task_range
+
+    @property
+    def finite_tasks(self) -> np.ndarray | None:
+        """Every task of a finite distribution, see ``TaskVectorEnv``, [task, task_parameter]."""
+        return self.shards[0].finite_tasks
+
     def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> np.ndarray:
         """Draws from the task distribution, float64 [num_tasks, task_parameter]."""
         return self.shards[0].sample_tasks(num_tasks, rng)

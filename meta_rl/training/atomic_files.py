@@ -1,7 +1,9 @@
 """File changes that a crash cannot leave half done."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -11,6 +13,40 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_durably(temporary, text.encode())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+class NewFolderError(ValueError):
+    """A folder that cannot be made or filled; the message is one sentence."""
+
+
+def check_unused(path: Path) -> None:
+    """Raises NewFolderError where ``new_folder`` would find something of this name."""
+    if os.path.lexists(path):
+        raise NewFolderError(f"{path} exists and is not overwritten")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Makes a folder that is there with all that the block writes into it, or not at all.
+
+    Yields:
+        The folder under a temporary name, beside its later place.
+
+    Raises:
+        NewFolderError: there is something of this name already, or writing fails.
+    """
+    check_unused(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        sync_folder(temporary)
+        temporary.rename(path)
+    except OSError as error:
+        raise NewFolderError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_durably(path: Path, content: bytes) -> None:

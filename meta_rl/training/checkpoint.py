@@ -126,11 +126,25 @@ def load_checkpoint(path: Path, expected_params: Params | None = None) -> Checkp
     else:
         checkpoint = _read_newest(path)
     if expected_params is not None:
-        _check_params(checkpoint, expected_params)
-        # The file has an order of its own, and sums over all parameters must round as before.
-        in_order = {name: checkpoint.params[name] for name in expected_params}
-        checkpoint = replace(checkpoint, params=in_order)
+        params = fitting_params(checkpoint.path, checkpoint.params, expected_params)
+        checkpoint = replace(checkpoint, params=params)
     return checkpoint
+
+
+def fitting_params(path: Path, params: Params, expected: Params) -> Params:
+    """Returns the parameters in the order of those of a model, if they fit it.
+
+    Args:
+        path: where they are from.
+        params: parameters.
+        expected: the model's own.
+
+    Raises:
+        CheckpointError: names, shapes or types differ.
+    """
+    _check_params(path, params, expected)
+    # A file has an order of its own, and sums over all parameters must round as before.
+    return {name: params[name] for name in expected}
 
 
 def checkpoint_path(run_dir: Path, meta_iteration: int) -> Path:
@@ -255,21 +269,21 @@ def _parse_trainer_state(content: bytes) -> dict[str, Any]:
     return state
 
 
-def _check_params(checkpoint: Checkpoint, expected: Params) -> None:
+def _check_params(path: Path, params: Params, expected: Params) -> None:
     def shapes(params: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
         return {name: tuple(param.shape) for name, param in params.items()}
 
-    found, wanted = shapes(checkpoint.params), shapes(expected)
+    found, wanted = shapes(params), shapes(expected)
     if found == wanted:
         for name, param in expected.items():
-            if checkpoint.params[name].dtype != param.dtype:
+            if params[name].dtype != param.dtype:
                 raise CheckpointError(
-                    f"{checkpoint.path} is of another model: its {name} is "
-                    f"{checkpoint.params[name].dtype}, not {param.dtype}"
+                    f"{path} is of another model: its {name} is "
+                    f"{params[name].dtype}, not {param.dtype}"
                 )
         return
     name = min(name for name in found | wanted if found.get(name) != wanted.get(name))
     raise CheckpointError(
-        f"{checkpoint.path} is of another model: its {name} has shape "
+        f"{path} is of another model: its {name} has shape "
         f"{found.get(name, 'none')}, where {wanted.get(name, 'none')} belongs"
     )

@@ -20,10 +20,12 @@ class Evaluation:
         episodes: the episodes at adaptation steps 0, 1, ..., K, new ones at each step.
         reset_seeds: int [K + 1, M, E], with which each episode began; with it and the actions, an
             episode can be played again.
+        step_sizes: of each adaptation step, [K].
     """
 
     episodes: list[RolloutBatch]
     reset_seeds: np.ndarray
+    step_sizes: list[float]
 
     @property
     def curve(self) -> AdaptationCurve:
@@ -59,4 +61,5 @@ def evaluate(
     episodes, _ = collect_and_adapt(settings, meta_params, env, tasks, streams, StageClock(device))
     shape = (len(tasks), settings.episodes_per_task)
     seeds = [streams.reset_seeds(stage, *shape) for stage in range(len(episodes))]
-    return Evaluation(episodes, np.array(seeds).reshape(len(episodes), *shape))
+    step_sizes = settings.inner_loop.step_sizes(settings.num_adaptation_steps)
+    return Evaluation(episodes, np.array(seeds).reshape(len(episodes), *shape), step_sizes)

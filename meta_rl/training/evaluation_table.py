@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.atomic_files import keep_lines
+
+_FIRST_COLUMNS = ["meta_iteration", "split", "task_index"]
+_LAST_COLUMNS = ["adaptation_step", "episode", "episode_return"]
+
+
+class EvaluationTableError(ValueError):
+    """An ``evaluation.csv`` that cannot be read; the message is one sentence."""
 
 
 class EvaluationTable:
@@ -27,11 +35,7 @@ class EvaluationTable:
     def __init__(
         self, path: Path, task_parameter_names: Sequence[str], resume_from: int = 0
     ) -> None:
-        header = [
-            *("meta_iteration", "split", "task_index"),
-            *task_parameter_names,
-            *("adaptation_step", "episode", "episode_return"),
-        ]
+        header = [*_FIRST_COLUMNS, *task_parameter_names, *_LAST_COLUMNS]
         if path.exists():
             keep_lines(path, lambda line: _is_row_until(line, resume_from, len(header)))
         self._file = path.open("a", encoding="utf-8", newline="")
@@ -64,6 +68,54 @@ class EvaluationTable:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def read_test_curves(path: Path) -> dict[int, AdaptationCurve]:
+    """The adaptation curves on the test tasks, by meta-iteration; none before a run's end.
+
+    Args:
+        path: the ``evaluation.csv`` of a run directory.
+
+    Raises:
+        EvaluationTableError: it cannot be read, or is not such a table; the line is named.
+    """
+    evaluations: dict[int, list[list[float]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if header[:3] != _FIRST_COLUMNS or header[-3:] != _LAST_COLUMNS:
+                raise EvaluationTableError(f"{path}, line 1: this is not the header of a run's")
+            for row in reader:
+                if len(row) != len(header):
+                    raise EvaluationTableError(
+                        f"{path}, line {reader.line_num}: there are {len(row)} columns, "
+                        f"not {len(header)}"
+                    )
+                if row[1] == "test":
+                    evaluations.setdefault(int(row[0]), []).append([float(x) for x in row[2:]])
+    except OSError as error:
+        raise EvaluationTableError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise EvaluationTableError(f"{path} is not a CSV file in UTF-8") from None
+    except ValueError as error:
+        if isinstance(error, EvaluationTableError):
+            raise
+        raise EvaluationTableError(f"{path}, line {reader.line_num}: {error}") from None
+    return {
+        meta_iteration: _curve(np.array(evaluations[meta_iteration]))
+        for meta_iteration in sorted(evaluations)
+    }
+
+
+def _curve(rows: np.ndarray) -> AdaptationCurve:
+    """From rows of task_index, task parameters, adaptation_step, episode, episode_return."""
+    task, step, episode = rows[:, [0, -3, -2]].astype(int).T
+    tasks = np.full((task.max() + 1, rows.shape[1] - 4), np.nan)
+    tasks[task] = rows[:, 1:-3]
+    episode_return = np.full((task.max() + 1, step.max() + 1, episode.max() + 1), np.nan)
+    episode_return[task, step, episode] = rows[:, -1]
+    return AdaptationCurve(tasks, episode_return)
 
 
 def _is_row_until(line: str, meta_iteration: int, num_columns: int) -> bool:

@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from meta_rl.training.adaptation_curve import AdaptationCurve
-
 _NUM_ROWS = 15
 # Header of the live table, and how a plain line says the same.
 _COLUMNS = {
@@ -102,18 +100,3 @@ def format_returns(mean: Sequence[float], interval: Sequence[float]) -> str:
     return " -> ".join(
         f"{value:.2f} ±{half_width:.2f}" for value, half_width in zip(mean, interval, strict=True)
     )
-
-
-def print_adaptation_curves(console: Console, curves: Mapping[str, AdaptationCurve]) -> None:
-    """A table with a row per adaptation step, so that any number fits, and a column per policy."""
-    table = Table(title="Return on held-out tasks (± 95 % over tasks)", title_justify="left")
-    table.add_column("adaptation step", justify="right")
-    for name in curves:
-        table.add_column(name, justify="right")
-    columns = [
-        [f"{m:.2f} ±{i:.2f}" for m, i in zip(curve.mean, curve.interval, strict=True)]
-        for curve in curves.values()
-    ]
-    for step, row in enumerate(zip(*columns, strict=True)):
-        table.add_row(str(step), *row)
-    console.print(table)

@@ -1,15 +1,25 @@
 """A meta-policy that a run has left behind, and its evaluation."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from meta_rl.config import Config
-from meta_rl.rollouts.environments import make_env
-from meta_rl.training.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, read_best
+from meta_rl.models.gaussian_policy import initial_params
+from meta_rl.rollouts.environments import ShardedEnv, make_env
+from meta_rl.training.checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    fitting_params,
+    load_checkpoint,
+    read_best,
+)
 from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import Evaluation, evaluate
+from meta_rl.training.held_out_tasks import sampled_tasks
 from meta_rl.training.rl_experiment import evaluation_settings, make_inner_loop
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.types import Params
@@ -50,7 +60,20 @@ def load_policy(path: Path) -> SavedPolicy:
     )
 
 
-def evaluate_policy(saved: SavedPolicy, tasks: np.ndarray | None = None) -> Evaluation:
+def untrained_policy(saved: SavedPolicy) -> SavedPolicy:
+    """The policy that a run started from.
+
+    Raises:
+        EnvironmentFault: the environment, which the policy must fit, cannot be made.
+    """
+    with closing(make_env(saved.config, num_tasks=1, num_episodes=1)) as env:
+        policy = make_inner_loop(saved.config, env, torch.device("cpu")).policy
+    return SavedPolicy(saved.path, 0, initial_params(policy), saved.config)
+
+
+def evaluate_policy(
+    saved: SavedPolicy, tasks: np.ndarray | None = None, env: ShardedEnv | None = None
+) -> Evaluation:
     """Adapts a saved policy to held-out tasks, as its settings say.
 
     With the settings that the run had, the tasks are the test tasks that training ended with, and
@@ -59,25 +82,26 @@ def evaluate_policy(saved: SavedPolicy, tasks: np.ndarray | None = None) -> Eval
     Args:
         saved: the policy; ``saved.config.evaluation`` says how many tasks, steps and episodes.
         tasks: [M, P], to be used in place of the test tasks.
+        env: simulations for ``tasks`` times the number of episodes, left open; by default they
+            are made, and closed.
 
     Raises:
         CheckpointError: the parameters do not fit the environment's policy.
         DeviceError, EnvironmentFault, NumericalError: as ``RLExperiment`` and ``collect``.
     """
     config = saved.config
+    if env is None:
+        num_tasks = config.evaluation.num_tasks if tasks is None else len(tasks)
+        with closing(make_env(config, num_tasks, config.evaluation.episodes_per_task)) as env:
+            return evaluate_policy(saved, tasks, env)
     device = resolve_device(config.run.device)
-    num_tasks = config.evaluation.num_tasks if tasks is None else len(tasks)
-    env = make_env(config, num_tasks, config.evaluation.episodes_per_task)
-    try:
-        inner_loop = make_inner_loop(config, env, device)
-        streams = RandomStreams(config.evaluation.seed, Split.TEST, meta_iteration=0)
-        if tasks is None:
-            tasks = env.sample_tasks(num_tasks, streams.task_generator())
-        params = {name: value.to(device) for name, value in saved.params.items()}
-        settings = evaluation_settings(config, inner_loop, device)
-        return evaluate(settings, params, env, tasks, streams)
-    finally:
-        env.close()
+    inner_loop = make_inner_loop(config, env, device)
+    streams = RandomStreams(config.evaluation.seed, Split.TEST, meta_iteration=0)
+    if tasks is None:
+        tasks = sampled_tasks(env, config.evaluation.num_tasks, config.evaluation.seed)
+    params = fitting_params(saved.path, saved.params, initial_params(inner_loop.policy))
+    params = {name: value.to(device) for name, value in params.items()}
+    return evaluate(evaluation_settings(config, inner_loop, device), params, env, tasks, streams)
 
 
 def _best_checkpoint(path: Path) -> Checkpoint | None:

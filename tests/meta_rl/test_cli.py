@@ -252,13 +252,24 @@ def test_help(arguments):
             assert name in result.stdout
 
 
-def test_the_options_are_these_and_no_more():
+OPTIONS = {
+    "train": {"arguments", "--resume", "--print-config"},
+    "evaluate": {
+        *("runs", "--num-tasks", "--steps", "--episodes", "--step-size"),
+        *("--later-step-size-ratio", "--seed", "--device", "--grid", "--tasks-file"),
+        *("--reference", "--out"),
+    },
+}
+
+
+def test_the_commands_and_options_are_these_and_no_more():
     import typer
 
-    (command,) = typer.main.get_command(app).commands.values()
-    assert {name for parameter in command.params for name in parameter.opts} == {
-        *("arguments", "--resume", "--print-config")
-    }
+    commands = typer.main.get_command(app).commands
+    assert {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in commands.items()
+    } == OPTIONS
 
 
 def test_a_terminal_shows_a_live_table(tmp_path: Path):

@@ -24,8 +24,14 @@ PRESETS = [
     "half_cheetah_dir",
     "half_cheetah_dir_rllab",
     "half_cheetah_vel",
+    "half_cheetah_vel_oracle",
+    "half_cheetah_vel_pretrained",
     "half_cheetah_vel_rllab",
+    "half_cheetah_vel_rllab_oracle",
+    "half_cheetah_vel_rllab_pretrained",
     "navigation",
+    "navigation_oracle",
+    "navigation_pretrained",
     "smoke",
 ]
 MINIMAL = {"env": {"id": "Navigation2D-v0"}}

@@ -1,0 +1,134 @@
+"""``meta-rl evaluate``: adapts finished runs to held-out tasks, references beside them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+
+
+def evaluate(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN [RUN ...]",
+            help="A run directory, a checkpoint, or several seeds of one setting.",
+            show_default=False,
+        ),
+    ],
+    num_tasks: Annotated[
+        int | None, typer.Option(help="How many held-out tasks are drawn.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes per task and step.", show_default=False)
+    ] = None,
+    step_size: Annotated[
+        float | None, typer.Option(help="Size of the first step.", show_default=False)
+    ] = None,
+    later_step_size_ratio: Annotated[
+        float | None,
+        typer.Option(help="Size of later steps, as a multiple of it.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the tasks and episodes.", show_default=False)
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", show_default=False)] = None,
+    grid: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="An even grid over the task range in place of drawn tasks, N values of each "
+            "task parameter.",
+            show_default=False,
+        ),
+    ] = None,
+    tasks_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A CSV of tasks in place of drawn ones; its header names the task parameters.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RUN",
+            help="Another run to show beside, with its own step sizes; 'random' alone is the "
+            "first run before training. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A new folder; without it, evaluation-TIMESTAMP in the run directory, or here "
+            "for several runs.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Adapt finished runs to held-out tasks, step by step.
+
+    What is not given is as the first run's settings have it.
+    """
+    # Here, so that a mistake in the options is reported without waiting for torch.
+    from rich.console import Console
+
+    from meta_rl.config import ConfigError
+    from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
+    from meta_rl.reporting.adaptation_tables import print_comparison
+    from meta_rl.rollouts.environments import EnvironmentFault
+    from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.training.atomic_files import NewFolderError, check_unused, new_folder
+    from meta_rl.training.checkpoint import CheckpointError
+    from meta_rl.training.comparison import ComparisonError
+    from meta_rl.training.comparison_files import write_comparison
+    from meta_rl.training.device import DeviceError
+    from meta_rl.training.evaluation_job import (
+        TaskChoice,
+        compare,
+        evaluation_folder,
+        load_groups,
+    )
+    from meta_rl.training.held_out_tasks import TaskSelectionError
+
+    console = Console()
+
+    def note(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    settings = {
+        "evaluation.num_tasks": num_tasks,
+        "evaluation.num_adaptation_steps": steps,
+        "evaluation.episodes_per_task": episodes,
+        "evaluation.seed": seed,
+        "adaptation.inner_step_size": step_size,
+        "adaptation.later_step_size_ratio": later_step_size_ratio,
+        "run.device": device,
+    }
+    with (
+        stop_on_signals(),
+        one_sentence_errors(
+            *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
+            *(NewFolderError, NumericalError, OSError, TaskSelectionError),
+        ),
+    ):
+        changed = {name: value for name, value in settings.items() if value is not None}
+        choice = TaskChoice(num_tasks, grid, tasks_file)
+        loaded = load_groups(runs, reference or [], changed)
+        folder = out or evaluation_folder(runs)
+        check_unused(folder)
+        comparison = compare(loaded, choice, note)
+        with new_folder(folder) as temporary:
+            write_comparison(temporary, comparison)
+            figure = adaptation_figure(comparison.groups, comparison.env_id)
+            for ending in ("png", "svg"):
+                save_figure(figure, temporary / f"curve.{ending}")
+    print_comparison(console, comparison.groups, comparison.task_parameter_names)
+    note(f"Evaluation: {folder}")

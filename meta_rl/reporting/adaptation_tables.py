@@ -1,0 +1,143 @@
+"""Adaptation on the screen: return per step, and which tasks gain or lose by adapting."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.comparison import PolicyGroup
+from meta_rl.training.evaluation_summary import (
+    BOOTSTRAP,
+    TaskGains,
+    env_steps_used,
+    interquartile_means,
+    mean_curve,
+    task_gains,
+)
+
+_NUM_BEST_AND_WORST = 3
+_MAX_LOSING = 10
+
+
+def print_adaptation_curves(
+    console: Console,
+    curves: Mapping[str, AdaptationCurve],
+    *,
+    title: str = "Return on held-out tasks (± 95 % over tasks)",
+    further_columns: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """A table with a row per adaptation step, so that any number fits, and a column per policy.
+
+    Args:
+        console: where to.
+        curves: by the name of the policy; some may have fewer steps than others.
+        title: above the table.
+        further_columns: to the right, an entry per adaptation step.
+    """
+    columns: dict[str, Sequence[str]] = {
+        name: [*map(_with_interval, curve.mean, curve.interval)] for name, curve in curves.items()
+    }
+    columns |= further_columns or {}
+    table = Table(title=title, title_justify="left")
+    table.add_column("adaptation step", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for step in range(max(map(len, columns.values()))):
+        cells = (column[step] if step < len(column) else "" for column in columns.values())
+        table.add_row(str(step), *cells)
+    console.print(table)
+
+
+def print_comparison(
+    console: Console, groups: Sequence[PolicyGroup], task_parameter_names: Sequence[str]
+) -> None:
+    """Prints what ``meta-rl evaluate`` found out.
+
+    Args:
+        console: where to.
+        groups: the runs, then the references.
+        task_parameter_names: of the environment.
+    """
+    runs = groups[0]
+    env_steps = env_steps_used([policy.env_steps for policy in runs.policies])
+    further = {}
+    if len(runs.policies) > 1:
+        means = interquartile_means(runs.curves)
+        further["interquartile mean"] = [
+            f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+            for mean, low, high in zip(means.mean, means.low, means.high, strict=True)
+        ]
+    further["env steps used"] = [f"{steps:,.0f}" for steps in env_steps]
+    print_adaptation_curves(console, {runs.name: mean_curve(runs.curves)}, further_columns=further)
+    if len(runs.policies) > 1:
+        _print_text(console, f"In brackets: {BOOTSTRAP}.")
+    if len(env_steps) > 1:
+        gains = task_gains(runs.curves)
+        _print_tasks(console, gains, task_parameter_names)
+        _print_text(console, losing_sentence(gains))
+    if references := {group.name: mean_curve(group.curves) for group in groups[1:]}:
+        print_adaptation_curves(console, references, title="References, on the same tasks")
+
+
+def losing_sentence(gains: TaskGains) -> str:
+    """How often adapting loses return, and how often by more than chance explains."""
+    losing, clearly = gains.num_losing_runs.sum(), gains.num_clearly_losing_runs.sum()
+    pairs = len(gains.task) * gains.num_runs
+    unit = "tasks" if gains.num_runs == 1 else "pairs of run and task"
+    return (
+        f"Adapting loses return on {losing} of {pairs} {unit} ({gains.losing_share:.1%}), on "
+        f"{clearly} of them by more than the 95 % interval of the loss."
+    )
+
+
+def _print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> None:
+    notes = _notable_tasks(gains)
+    table = Table(title="Tasks, by return after adapting", title_justify="left")
+    for name in names:
+        table.add_column(name, justify="right")
+    for heading in ("before", "after", "gain ± 95 %"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for index, note in notes.items():
+        table.add_row(
+            *(f"{value:.3g}" for value in gains.task[index]),
+            f"{gains.before[index]:.2f}",
+            f"{gains.after[index]:.2f}",
+            _with_interval(gains.gain[index], gains.interval[index]),
+            note,
+        )
+    console.print(table)
+
+
+def _notable_tasks(gains: TaskGains) -> dict[int, str]:
+    """The best, the worst, and those that lose most; by return, and what is notable on each."""
+    order = np.argsort(-gains.after, kind="stable")
+    best, worst = order[:_NUM_BEST_AND_WORST], order[-_NUM_BEST_AND_WORST:]
+    losing = np.flatnonzero(gains.num_losing_runs)
+    losing = losing[np.argsort(gains.gain[losing], kind="stable")][:_MAX_LOSING]
+    notes = {}
+    for index in order.tolist():
+        words = [word for word, chosen in (("best", best), ("worst", worst)) if index in chosen]
+        if gains.num_losing_runs[index]:
+            words.append(_loss(gains, index))
+        if words and (index in best or index in worst or index in losing):
+            notes[index] = ", ".join(words)
+    return notes
+
+
+def _loss(gains: TaskGains, index: int) -> str:
+    if gains.num_runs == 1:
+        clearly = gains.num_clearly_losing_runs[index] > 0
+        return "loses" if clearly else "loses, within its interval"
+    return f"loses in {gains.num_losing_runs[index]} of {gains.num_runs} runs"
+
+
+def _with_interval(mean: float, half_width: float) -> str:
+    """``-3.05 ±0.28``, without the interval where one task alone allows none."""
+    return f"{mean:.2f} ±{half_width:.2f}" if np.isfinite(half_width) else f"{mean:.2f}"
+
+
+def _print_text(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -4,8 +4,9 @@ Axes, always in this order:
 
 ========== =============================================================================
 M          task: one entry per task of a meta-batch
-E          episode: independent episodes of one task
+E          episode: independent episodes of one task (reinforcement learning)
 T          time: steps of an episode, padded to the horizon
+X          example: labelled inputs of one task (supervised learning)
 O, A, P    observation, action, task_parameter: named feature axes, always last
 ========== =============================================================================
 
@@ -77,6 +78,30 @@ class PolicyGradientBatch(NamedTuple):
     old_log_prob: Tensor
     advantage: Tensor
     weight: Tensor
+
+
+class Examples(NamedTuple):
+    """Labelled inputs: a pytree, so that it can be vmapped.
+
+    Attributes:
+        input: [M, X, ...].
+        target: [M, X, ...]; for classification int64 [M, X].
+    """
+
+    input: Tensor
+    target: Tensor
+
+
+class SupervisedBatch(NamedTuple):
+    """The examples of many supervised tasks.
+
+    Attributes:
+        support: what a task is adapted to.
+        query: what the adapted parameters are judged by.
+    """
+
+    support: Examples
+    query: Examples
 
 
 class ActionDistribution(NamedTuple):

@@ -1,14 +1,46 @@
 """The inner loop: gradient descent from the meta-parameters on one task's own data."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 from torch.func import grad
 
+from meta_rl.ops.adam import adam_decrement, initial_moments
 from meta_rl.types import Params
 
 Batch = TypeVar("Batch")
+InnerRule = Callable[[Params, Any, float], tuple[Params, Any]]
+"""(gradient, memory, step size) -> (what is subtracted from the parameters, memory).
+
+The memory is None at the first step of each task.
+"""
+
+
+def gradient_descent(gradient: Params, memory: None, step_size: float) -> tuple[Params, None]:
+    """``alpha g``: MAML's inner rule."""
+    return {name: step_size * value for name, value in gradient.items()}, memory
+
+
+def adam_without_momentum(second_moment_decay: float, epsilon: float) -> InnerRule:
+    """Adam with beta1 = 0, the inner rule of Reptile's image experiments.
+
+    Its memory starts afresh on every task. (Reptile's own code lets the second moments pass from
+    one task to the next, which tasks that run side by side cannot do.)
+    """
+
+    def rule(gradient: Params, memory: Any, step_size: float) -> tuple[Params, Any]:
+        moments = initial_moments(gradient) if memory is None else memory
+        return adam_decrement(
+            gradient,
+            moments,
+            step_size=step_size,
+            momentum_decay=0.0,
+            second_moment_decay=second_moment_decay,
+            epsilon=epsilon,
+        )
+
+    return rule
 
 
 def adapt(
@@ -18,6 +50,7 @@ def adapt(
     *,
     step_sizes: Sequence[float],
     first_order: bool,
+    rule: InnerRule = gradient_descent,
 ) -> Params:
     """``theta <- theta - alpha grad L(theta)``, once per batch (Finn et al. 2017, eq. 1).
 
@@ -31,11 +64,14 @@ def adapt(
             supervised learning may repeat one support set.
         step_sizes: one per batch.
         first_order: treat each gradient as a constant when the result is differentiated.
+        rule: what a gradient does to the parameters.
 
     Returns:
         The adapted parameters.
     """
-    steps = adaptation_steps(params, loss, batches, step_sizes=step_sizes, first_order=first_order)
+    steps = adaptation_steps(
+        params, loss, batches, step_sizes=step_sizes, first_order=first_order, rule=rule
+    )
     return steps[-1] if steps else params
 
 
@@ -46,13 +82,15 @@ def adaptation_steps(
     *,
     step_sizes: Sequence[float],
     first_order: bool,
+    rule: InnerRule = gradient_descent,
 ) -> list[Params]:
     """As ``adapt``, but returns the parameters after every step, one entry per batch."""
-    steps = []
+    steps, memory = [], None
     for batch, step_size in zip(batches, step_sizes, strict=True):
         gradient = grad(loss)(params, batch)
         if first_order:
             gradient = {name: value.detach() for name, value in gradient.items()}
-        params = {name: value - step_size * gradient[name] for name, value in params.items()}
+        decrement, memory = rule(gradient, memory, step_size)
+        params = {name: value - decrement[name] for name, value in params.items()}
         steps.append(params)
     return steps

@@ -28,11 +28,12 @@ class TaskObservationEnv(TaskVectorEnv):
         self.finite_tasks = inner.finite_tasks
         space = inner.single_observation_space
         # Any task may be set, so its entries have no bounds; they need a type with fractions.
+        dtype = np.result_type(space.dtype, np.float32).type
         unbounded = np.full(len(self.task_parameter_names), np.inf)
         self.single_observation_space = Box(
-            np.concatenate((space.low, -unbounded)),
-            np.concatenate((space.high, unbounded)),
-            dtype=np.result_type(space.dtype, np.float32).type,
+            np.concatenate((space.low, -unbounded)).astype(dtype),
+            np.concatenate((space.high, unbounded)).astype(dtype),
+            dtype=dtype,
         )
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.single_action_space = inner.single_action_space

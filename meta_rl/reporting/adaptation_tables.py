@@ -75,7 +75,7 @@ def print_comparison(
         _print_text(console, f"In brackets: {BOOTSTRAP}.")
     if len(env_steps) > 1:
         gains = task_gains(runs.curves)
-        _print_tasks(console, gains, task_parameter_names)
+        print_tasks(console, gains, task_parameter_names)
         _print_text(console, losing_sentence(gains))
     if references := {group.name: mean_curve(group.curves) for group in groups[1:]}:
         print_adaptation_curves(console, references, title="References, on the same tasks")
@@ -92,7 +92,14 @@ def losing_sentence(gains: TaskGains) -> str:
     )
 
 
-def _print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> None:
+def print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> None:
+    """A table of the best and the worst tasks and of those that lose most by adapting.
+
+    Args:
+        console: where to.
+        gains: of all tasks.
+        names: of the task parameters.
+    """
     notes = _notable_tasks(gains)
     table = Table(title="Tasks, by return after adapting", title_justify="left")
     for name in names:

@@ -133,6 +133,20 @@ def test_tasks_are_drawn_from_the_given_generator_alone(env_id):
     assert len(np.unique(tasks[:, 0])) > 1
 
 
+def test_the_task_range_is_what_the_distribution_gives(env_id):
+    env = make(env_id)
+    tasks = env.sample_tasks(2000, np.random.default_rng(1))
+    low, high = env.task_range
+    assert env.task_range.shape == (2, tasks.shape[1])
+    assert ((low <= tasks) & (tasks <= high)).all()
+    np.testing.assert_allclose(tasks.min(0), low, atol=0.01)
+    np.testing.assert_allclose(tasks.max(0), high, atol=0.01)
+    if env.finite_tasks is None:
+        assert len(np.unique(tasks[:, 0])) == 2000
+    else:
+        np.testing.assert_array_equal(np.unique(tasks, axis=0), env.finite_tasks)
+
+
 def test_an_ended_environment_is_frozen_until_it_is_reset(env_id):
     env, untouched = make(env_id, max_episode_steps=6), make(env_id)
     actions = random_actions(env, 12)

@@ -25,7 +25,8 @@ import numpy as np
 class Drift(gymnasium.Env):
     task_parameter_names = ("power", "goal")
 
-    def __init__(self, fault="", where="step"):
+    def __init__(self, fault="", where="step", task_range=None):
+        self.task_range = task_range
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.fault, self.where = fault, where
@@ -306,3 +307,22 @@ def test_a_module_that_cannot_be_imported_is_refused_in_one_sentence(tmp_path, m
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ValueError, match="the module broken cannot be imported: SyntaxError"):
         make("broken:Broken-v0")
+
+
+def test_a_task_range_is_optional():
+    stated = [[0.0, 0.0], [0.5, 0.5]]
+    for task_range in (None, stated):
+        env = make(options={"task_range": task_range})
+        env.close()
+        assert (env.task_range is None) == (task_range is None)
+    np.testing.assert_array_equal(env.task_range, stated)
+    assert env.finite_tasks is None
+
+
+@pytest.mark.parametrize(
+    "task_range",
+    [[0.0, 0.5], [[0.0, 0.0], [0.5]], [[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.5, np.inf]], "x"],
+)
+def test_another_kind_of_task_range_is_refused(task_range):
+    with pytest.raises(ValueError, match=r"task_range must hold .* \[2, 2\], not"):
+        make(options={"task_range": task_range})

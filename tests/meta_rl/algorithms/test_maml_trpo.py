@@ -537,3 +537,36 @@ def test_later_steps_are_smaller():
     adapted = adapt(params, inner_loop.loss, task.pre, step_sizes=[0.4, 0.2], first_order=True)
     expected = policy_outputs(inner_loop, adapted, task.post.observation).mean
     assert_close(inner_loop.adapted_distribution(params, task).mean, expected)
+
+
+@pytest.mark.parametrize("multi_step", [False, True])
+def test_without_an_adaptation_step_it_is_trpo_on_the_mixture_of_the_tasks(multi_step):
+    inner_loop = make_inner_loop(multi_step=multi_step)
+    params = initial_params(inner_loop.policy)
+    data = make_data(inner_loop, params, 0)
+    arranged = meta_data([data.post], multi_step=multi_step)
+    for kept, given in zip(tree_leaves(arranged), tree_leaves(data), strict=True):
+        assert torch.equal(kept, given)
+
+    def surrogate(theta):
+        new = unravel(theta, params)
+        return torch.stack([task_objective(inner_loop, new, t.post) for t in tasks(data)]).mean()
+
+    def kl_gradient(theta):
+        theta = theta.clone().requires_grad_()
+        new = unravel(theta, params)
+        kls = [task_kl(inner_loop, params, new, task.post) for task in tasks(data)]
+        return torch.autograd.grad(torch.stack(kls).mean(), theta)[0]
+
+    gradient, value = meta_gradient(inner_loop, params, [arranged])
+    assert_close(value, surrogate(ravel(params)))
+    expected = finite_differences(surrogate, ravel(params))
+    assert_close(ravel(gradient), expected, rtol=1e-6, atol=1e-9)
+    curvature = curvature_matrix(inner_loop, params, split_tasks(arranged, 2 * STEPS_PER_TASK))
+    expected = finite_differences(kl_gradient, ravel(params))
+    assert_close(curvature, expected, rtol=1e-6, atol=1e-8)
+    new_params, stats = update(inner_loop, params, arranged)
+    assert stats.accepted
+    assert stats.surrogate_after > stats.surrogate_before
+    assert stats.surrogate_after == pytest.approx(float(surrogate(ravel(new_params))), rel=1e-12)
+    assert 1e-4 < stats.kl <= 0.01

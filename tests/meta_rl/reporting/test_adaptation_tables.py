@@ -6,8 +6,13 @@ import re
 import numpy as np
 from rich.console import Console
 
-from meta_rl.reporting.adaptation_tables import print_adaptation_curves
+from meta_rl.reporting.adaptation_tables import (
+    losing_sentence,
+    print_adaptation_curves,
+    print_tasks,
+)
 from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.evaluation_summary import TaskGains, task_gains
 
 
 def test_any_number_of_adaptation_steps_fits_into_eighty_columns():
@@ -26,3 +31,58 @@ def test_any_number_of_adaptation_steps_fits_into_eighty_columns():
         (row,) = [line for line in lines if re.match(rf"│ +{step} │", line)]
         for curve in curves.values():
             assert f"{curve.mean[step]:.2f} ±{curve.interval[step]:.2f}" in row
+
+
+def gains_of(before: list[float], after: list[float]) -> TaskGains:
+    """Tasks of one run, called by their index, whose episodes lie .1 around their means."""
+    ends = np.array([before, after]).T[..., None] + np.array([-0.1, 0.1])
+    return task_gains([AdaptationCurve(np.arange(len(before), dtype=float)[:, None], ends)])
+
+
+def test_the_tasks_that_lose_are_named_beside_the_best_and_the_worst():
+    before = [float(i) for i in range(20)]
+    after = [value + 5 for value in before]
+    after[10], after[12] = 8.0, 11.95  # two that lose, the second within its interval
+    lines = shown_tasks(gains_of(before, after))
+    assert lines == {
+        **{19: "best", 18: "best", 17: "best"},
+        **{12: "loses, within its interval", 10: "loses"},
+        **{2: "worst", 1: "worst", 0: "worst"},
+    }
+
+
+def test_of_many_tasks_that_lose_the_ten_greatest_losses_are_shown():
+    before = [100.0] * 40
+    after = [100.0 - i for i in range(40)]
+    lines = shown_tasks(gains_of(before, after))
+    assert list(lines) == [0, 1, 2, *range(30, 40)]
+    assert lines[39] == "worst, loses"
+
+
+def shown_tasks(gains: TaskGains) -> dict[int, str]:
+    """Notes by task, from top to bottom."""
+    shown = io.StringIO()
+    print_tasks(Console(file=shown, width=80), gains, ["index"])
+    lines = [line for line in shown.getvalue().splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    return {int(row[0]): row[-1] for row in cells}
+
+
+def test_the_share_of_tasks_that_lose():
+    gains = gains_of([0.0, 0.0, 0.0, 0.0], [1.0, -0.05, -2.0, 1.0])
+    assert losing_sentence(gains) == (
+        "Adapting loses return on 2 of 4 tasks (50.0%), on 1 of them by more than the 95 % "
+        "interval of the loss."
+    )
+
+
+def test_a_policy_with_fewer_steps_leaves_cells_empty():
+    generator = np.random.default_rng(0)
+    curves = {
+        name: AdaptationCurve(np.zeros((5, 1)), generator.normal(size=(5, num_steps + 1, 4)))
+        for name, num_steps in (("run", 2), ("oracle", 0))
+    }
+    shown = io.StringIO()
+    print_adaptation_curves(Console(file=shown, width=80), curves)
+    rows = [line.split("│")[1:-1] for line in shown.getvalue().splitlines() if line[:1] == "│"]
+    assert [bool(row[-1].strip()) for row in rows] == [True, False, False]

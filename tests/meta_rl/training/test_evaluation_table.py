@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_rl.training.evaluation_table import EvaluationTable
+from meta_rl.training.evaluation_table import (
+    EvaluationTable,
+    EvaluationTableError,
+    read_test_curves,
+)
 
 NAMES = ["goal_x", "goal_y"]
 TASK = np.array([[0.1, -0.2], [0.3, 0.4]])
@@ -74,3 +78,49 @@ def test_a_table_that_lost_even_its_header_gets_one(tmp_path: Path):
     whole = tmp_path / "whole.csv"
     write(whole, [20])
     assert path.read_text() == whole.read_text()
+
+
+def test_test_curves_are_read_back(tmp_path: Path):
+    path = tmp_path / "evaluation.csv"
+    table = EvaluationTable(path, NAMES)
+    table.write(20, "validation", TASK, EPISODE_RETURN)
+    assert read_test_curves(path) == {}
+    table.write(20, "test", TASK, EPISODE_RETURN)
+    table.write(0, "test", TASK, EPISODE_RETURN - 1)
+    table.close()
+    curves = read_test_curves(path)
+    assert list(curves) == [0, 20]
+    for meta_iteration, expected in ((20, EPISODE_RETURN), (0, EPISODE_RETURN - 1)):
+        np.testing.assert_array_equal(curves[meta_iteration].task, TASK)
+        np.testing.assert_array_equal(curves[meta_iteration].episode_return, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "", "line 1: this is not the header of a run's"),
+        (lambda text: text.replace("split", "set", 1), "line 1: this is not the header"),
+        (lambda text: text[:-8], "line 13: there are 7 columns, not 8"),
+        (lambda text: text.replace("0.125", "x", 1), "line 3: could not convert"),
+        (lambda text: text.replace("20,test", "?,test", 1), "line 2: invalid literal"),
+        (lambda text: text + "\0\n", "line 14: there are 1 columns"),
+    ],
+)
+def test_a_table_that_is_broken_names_the_line(tmp_path: Path, change, message):
+    path = tmp_path / "evaluation.csv"
+    table = EvaluationTable(path, NAMES)
+    table.write(20, "test", TASK, EPISODE_RETURN)
+    table.close()
+    path.write_text(change(path.read_text()))
+    with pytest.raises(EvaluationTableError) as error:
+        read_test_curves(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_table_that_cannot_be_read(tmp_path: Path):
+    with pytest.raises(EvaluationTableError, match="cannot be read: No such file"):
+        read_test_curves(tmp_path / "evaluation.csv")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(EvaluationTableError, match="not a CSV file in UTF-8"):
+        read_test_curves(tmp_path / "bytes.csv")

@@ -147,3 +147,18 @@ def test_an_error_after_some_iterations_saves_the_last_complete_one(
     with pytest.raises(NumericalError, match="broken"):
         run(path, "run.checkpoint_every=100", "evaluation.every=0")
     assert [checkpoint.name[-1] for checkpoint in find_checkpoints(path)] == ["0", "3"]
+
+
+@pytest.mark.parametrize("multi_step", [False, True])
+def test_without_adaptation_steps_the_loop_trains_on_the_task_mixture(tmp_path: Path, multi_step):
+    records = run(
+        tmp_path / "run",
+        *("adaptation.num_adaptation_steps=0", f"adaptation.multi_step={multi_step}"),
+        *("run.meta_iterations=2", "env.observe_task=true"),
+    )
+    assert [len(record["train_return"]) for record in records] == [1, 1]
+    assert all(record["accepted"] for record in records)
+    # Evaluation adapts all the same, as its own settings say.
+    assert len(records[-1]["validation_return"]) == 4
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert checkpoint.params["mean.layers.0.weight"].shape[1] == 4, "position and goal"

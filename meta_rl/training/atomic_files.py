@@ -10,8 +10,12 @@ from pathlib import Path
 def write_text_atomically(path: Path, text: str) -> None:
     """Writes a file so that a reader finds either all of it or what was there before."""
     temporary = path.with_name(f".{path.name}.tmp")
-    write_durably(temporary, text.encode())
-    temporary.replace(path)
+    try:
+        write_durably(temporary, text.encode())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -68,11 +69,13 @@ def save_checkpoint(
     params: Params,
     config: Config,
     trainer_state: Mapping[str, Any],
+    best: BestCheckpoint | None = None,
 ) -> Path:
-    """Writes a checkpoint, then removes those that are no longer kept.
+    """Writes a checkpoint, then names the best one, then removes those that are no longer kept.
 
     Kept are the last ``run.keep_checkpoints`` up to this one and the best one. Later ones belong to
-    a future that a resume has abandoned, and are removed.
+    a future that a resume has abandoned, and are removed. In this order, ``best.json`` never names
+    a checkpoint that is not there, whenever the process ends.
 
     Args:
         run_dir: the run directory.
@@ -80,6 +83,7 @@ def save_checkpoint(
         params: the meta-parameters.
         config: the settings of the run.
         trainer_state: tensors and plain values only, because loading refuses everything else.
+        best: which checkpoint is the best one now; None where nothing has been evaluated yet.
 
     Returns:
         The checkpoint's folder.
@@ -104,6 +108,8 @@ def save_checkpoint(
         folder.mkdir(exist_ok=True)
         _remove_leftovers(folder)
         _write_folder(path, contents)
+        if best is not None:
+            _write_best(run_dir, best)
         _prune(run_dir, meta_iteration, config.run.keep_checkpoints)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}") from error
@@ -158,8 +164,26 @@ def find_checkpoints(run_dir: Path) -> list[Path]:
     return sorted(folders, key=_meta_iteration)
 
 
-def write_best(run_dir: Path, best: BestCheckpoint) -> None:
-    """Records which checkpoint is the best one so far; it is then kept."""
+def repair_best(run_dir: Path, best: BestCheckpoint | None) -> None:
+    """Records which checkpoint is the best one, where a crash came between it and its record.
+
+    Args:
+        run_dir: the run directory.
+        best: the best one according to the checkpoint that the run goes on from.
+
+    Raises:
+        CheckpointError: the record cannot be written.
+    """
+    if best is None or not checkpoint_path(run_dir, best.meta_iteration).is_dir():
+        return
+    try:
+        _write_best(run_dir, best)
+    except OSError as error:
+        path = run_dir / "best.json"
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _write_best(run_dir: Path, best: BestCheckpoint) -> None:
     text = json.dumps({"meta_iteration": best.meta_iteration, "score": best.score})
     write_text_atomically(run_dir / "best.json", text + "\n")
 
@@ -177,7 +201,7 @@ def read_best(run_dir: Path) -> BestCheckpoint | None:
 
 
 def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _hidden(path, "tmp")
     temporary.mkdir()
     try:
         for name, content in contents.items():
@@ -185,13 +209,12 @@ def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
         sync_folder(temporary)
         if path.exists():
             # A folder cannot be renamed onto another; a resume writes what it passed over again.
-            path.rename(path.with_name(f".{path.name}.old"))
+            path.rename(_hidden(path, "old"))
         temporary.rename(path)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(path.parent)
-    _remove_leftovers(path.parent)
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -207,7 +230,13 @@ def _prune(run_dir: Path, meta_iteration: int, num_kept: int) -> None:
     for path in checkpoints:
         is_best = best is not None and _meta_iteration(path) == best.meta_iteration
         if path not in kept and not is_best:
-            shutil.rmtree(path)
+            # Out of sight at once, so that a crash leaves no checkpoint that lacks some files.
+            path.rename(_hidden(path, "old"))
+    _remove_leftovers(run_dir / "checkpoints")
+
+
+def _hidden(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{suffix}")
 
 
 def _meta_iteration(path: Path) -> int:
@@ -220,14 +249,22 @@ def _meta_iteration(path: Path) -> int:
 def _read_newest(run_dir: Path) -> Checkpoint:
     paths = find_checkpoints(run_dir)
     if not paths:
-        raise CheckpointError(f"there is no checkpoint in {run_dir}")
+        raise CheckpointError(f"there is no checkpoint in {run_dir}{_way_out(run_dir)}")
     warnings: list[str] = []
     for path in reversed(paths):
         try:
             return replace(_read(path), warnings=tuple(warnings))
         except CheckpointError as error:
             warnings.append(f"passed over a damaged checkpoint: {error}")
-    raise CheckpointError(f"none of the {len(paths)} checkpoints in {run_dir} can be read")
+    raise CheckpointError(
+        f"none of the {len(paths)} checkpoints in {run_dir} can be read{_way_out(run_dir)}"
+    )
+
+
+def _way_out(run_dir: Path) -> str:
+    config = run_dir / "config.yaml"
+    command = f"meta-rl train {shlex.quote(str(config))}"
+    return f"; repeat the run in a new folder with: {command}" if config.exists() else ""
 
 
 def _read(path: Path) -> Checkpoint:

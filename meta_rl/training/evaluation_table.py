@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.atomic_files import keep_lines
+from meta_rl.training.line_file import LineFile
 
 _FIRST_COLUMNS = ["meta_iteration", "split", "task_index"]
 _LAST_COLUMNS = ["adaptation_step", "episode", "episode_return"]
@@ -36,18 +36,14 @@ class EvaluationTable:
         self, path: Path, task_parameter_names: Sequence[str], resume_from: int = 0
     ) -> None:
         header = [*_FIRST_COLUMNS, *task_parameter_names, *_LAST_COLUMNS]
-        if path.exists():
-            keep_lines(path, lambda line: _is_row_until(line, resume_from, len(header)))
-        self._file = path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        if path.stat().st_size == 0:
-            self._writer.writerow(header)
-            self._file.flush()
+        self._file = LineFile(path, lambda line: _is_row_until(line, resume_from, len(header)))
+        if self._file.is_empty:
+            self._append([header])
 
     def write(
         self, meta_iteration: int, split: str, task: np.ndarray, episode_return: np.ndarray
     ) -> None:
-        """Appends one evaluation.
+        """Appends one evaluation, all of it or nothing.
 
         Args:
             meta_iteration: number of completed meta-iterations.
@@ -55,19 +51,27 @@ class EvaluationTable:
             task: [task, task_parameter].
             episode_return: undiscounted, [task, adaptation_step, episode].
         """
-        for (index, step, episode), value in np.ndenumerate(episode_return):
-            self._writer.writerow(
-                [
-                    *(meta_iteration, split, index),
-                    *task[index].tolist(),
-                    *(step, episode, float(value)),
-                ]
-            )
-        self._file.flush()
+        self._append(
+            [
+                *(meta_iteration, split, index),
+                *task[index].tolist(),
+                *(step, episode, float(value)),
+            ]
+            for (index, step, episode), value in np.ndenumerate(episode_return)
+        )
+
+    def sync(self) -> None:
+        """Returns when the rows are on the disk."""
+        self._file.sync()
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+    def _append(self, rows: Iterable[Sequence[object]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.append(text.getvalue())
 
 
 def read_test_curves(path: Path) -> dict[int, AdaptationCurve]:

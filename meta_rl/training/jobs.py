@@ -1,6 +1,7 @@
 """Starting, resuming and finishing a training run, as the commands do it."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from meta_rl.training.checkpoint import (
     Checkpoint,
     CheckpointError,
     checkpoint_path,
+    find_checkpoints,
     load_checkpoint,
+    repair_best,
 )
 from meta_rl.training.progress import Progress
 from meta_rl.training.rl_experiment import RLExperiment
@@ -53,7 +56,7 @@ def start_run(config: Config, name: str, console: Console) -> TrainingResult:
 
 
 def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
-    """Continues a run from its newest readable checkpoint.
+    """Continues a run from its newest readable checkpoint, or from its start if there is none yet.
 
     On the same device the result is bit-identical to that of a run that was never interrupted.
     (Where the shorter run was too short for a scheduled evaluation, it made one at its end, which
@@ -71,14 +74,24 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         EnvironmentFault, DeviceError, NumericalError: as ``RLExperiment`` and ``train``.
     """
     with open_run_directory(path) as run_directory, RLExperiment(config) as experiment:
-        checkpoint = load_checkpoint(path, experiment.initial_params)
-        for warning in checkpoint.warnings:
-            console.print(warning, soft_wrap=True, highlight=False, markup=False)
-        _check_same_problem(checkpoint, config)
-        state = restore(checkpoint, experiment.device)
-        _check_meta_iterations(config.run.meta_iterations, state, path)
+        if _was_stopped_before_first_checkpoint(path):
+            state = TrainerState(experiment.initial_params)
+        else:
+            checkpoint = load_checkpoint(path, experiment.initial_params)
+            for warning in checkpoint.warnings:
+                console.print(warning, soft_wrap=True, highlight=False, markup=False)
+            _check_same_problem(checkpoint, config)
+            state = restore(checkpoint, experiment.device)
+            _check_meta_iterations(config.run.meta_iterations, state, path)
+            repair_best(path, state.best)
         run_directory.record_resume(config)
         return _run(experiment, run_directory, state, console)
+
+
+def _was_stopped_before_first_checkpoint(path: Path) -> bool:
+    """Whether a run has not written anything yet that a start from scratch would lose."""
+    metrics = path / "metrics.jsonl"
+    return not find_checkpoints(path) and not (metrics.exists() and metrics.read_bytes())
 
 
 def _check_same_problem(checkpoint: Checkpoint, config: Config) -> None:
@@ -117,8 +130,9 @@ def _run(
             return TrainingResult(path, curves)
         except BaseException as error:
             if worker_traceback := getattr(error, "worker_traceback", ""):
-                (path / "worker_traceback.txt").write_text(worker_traceback)
-                progress.note(f"The worker's traceback is in {path / 'worker_traceback.txt'}")
+                with suppress(OSError):  # a full disk must not hide what went wrong first
+                    (path / "worker_traceback.txt").write_text(worker_traceback)
+                    progress.note(f"The worker's traceback is in {path / 'worker_traceback.txt'}")
             progress.note(f"{log.num_saved} meta-iterations are saved.")
             progress.note(f"Stopped. Resume with: meta-rl train --resume {shlex.quote(str(path))}")
             raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from meta_rl.training.atomic_files import keep_lines
+from meta_rl.training.line_file import LineFile
 
 
 class MetricsSink(Protocol):
@@ -29,15 +29,16 @@ class JsonlSink:
     """
 
     def __init__(self, path: Path, resume_from: int = 0) -> None:
-        if path.exists():
-            keep_lines(path, lambda line: _is_line_until(line, resume_from))
-        self._file = path.open("a", encoding="utf-8")
+        self._file = LineFile(path, lambda line: _is_line_until(line, resume_from))
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Appends a record; nan and infinity, which JSON does not know, become null."""
         line = json.dumps({name: _plain(value) for name, value in record.items()}, allow_nan=False)
-        self._file.write(line + "\n")
-        self._file.flush()
+        self._file.append(line + "\n")
+
+    def sync(self) -> None:
+        """Returns when the records are on the disk."""
+        self._file.sync()
 
     def close(self) -> None:
         """Closes the file."""

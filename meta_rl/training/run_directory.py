@@ -1,6 +1,8 @@
 """The run directory: made once, never overwritten, written by one process at a time."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from meta_rl.config import Config, config_to_yaml
-from meta_rl.training.atomic_files import write_text_atomically
+from meta_rl.training.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.folder_lock import FolderLockError, lock_folder
 from meta_rl.training.provenance import describe_process
 
@@ -49,9 +51,15 @@ class RunDirectory:
         def resume(facts: dict[str, Any]) -> None:
             facts.pop("finish_time", None)
             facts.setdefault("resumed", []).append(describe_process())
-            _write_config(self.config_file, config)
 
+        # First, since a run that asks for more than it has done must not pass for a finished one.
         self._update_facts(resume)
+        try:
+            _write_config(self.config_file, config)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.config_file} cannot be updated: {error.strerror}"
+            ) from None
 
     def record_finish(self) -> None:
         """Records that the run has done all that its settings ask for."""
@@ -65,6 +73,21 @@ class RunDirectory:
             write_text_atomically(self._facts_file, json.dumps(facts, indent=2) + "\n")
         except (OSError, ValueError, AttributeError) as error:
             raise RunDirectoryError(f"{self._facts_file} cannot be updated: {error}") from None
+
+    def check_is_ours(self) -> None:
+        """Makes sure that the folder at ``path`` is still the one that this process has locked.
+
+        Raises:
+            RunDirectoryError: it was deleted, moved or replaced.
+        """
+        try:
+            is_ours = os.path.samestat(os.fstat(self._lock.fileno()), (self.path / ".lock").stat())
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            raise RunDirectoryError(
+                f"{self.path} was deleted, moved or replaced while this process was writing it"
+            )
 
     def close(self) -> None:
         """Lets other processes write the run directory."""
@@ -92,16 +115,24 @@ def create_run_directory(config: Config, name: str) -> RunDirectory:
         RunDirectoryError: if the directory exists, or cannot be written.
     """
     path = Path(config.run.dir) if config.run.dir else _unused_path(name, config.run.seed)
-    _make_folder(path)
-    run_directory = RunDirectory(path, _lock(path))
     facts = {"name": name, "seed": config.run.seed, **describe_process()}
+    _refuse_existing(path)
+    # Elsewhere first: a run directory that is there is whole, whenever the process ends.
+    partial = _make_folder(path)
+    lock = _lock(partial)
     try:
-        _write_config(run_directory.config_file, config)
-        write_text_atomically(path / "run.json", json.dumps(facts, indent=2) + "\n")
-    except OSError as error:
-        run_directory.close()
-        raise RunDirectoryError(f"{path} cannot be written: {error.strerror}") from None
-    return run_directory
+        _write_config(partial / "config.yaml", config)
+        write_text_atomically(partial / "run.json", json.dumps(facts, indent=2) + "\n")
+        _refuse_existing(path)
+        partial.rename(path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        lock.close()
+        if isinstance(error, OSError):
+            raise RunDirectoryError(f"{path} cannot be written: {error.strerror}") from None
+        raise
+    return RunDirectory(path, lock)
 
 
 def open_run_directory(path: Path) -> RunDirectory:
@@ -112,7 +143,10 @@ def open_run_directory(path: Path) -> RunDirectory:
     """
     if not (path / "config.yaml").is_file():
         raise RunDirectoryError(f"{path} is not a run directory: it holds no config.yaml")
-    return RunDirectory(path, _lock(path))
+    run_directory = RunDirectory(path, _lock(path))
+    for leftover in path.glob(".*.tmp"):  # of a process that was killed while it wrote
+        leftover.unlink(missing_ok=True)
+    return run_directory
 
 
 def is_finished(path: Path) -> bool:
@@ -123,16 +157,22 @@ def is_finished(path: Path) -> bool:
         return False
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
         raise RunDirectoryError(
             f"{path} exists and is not overwritten; choose another run.dir, or --resume it"
-        ) from None
+        )
+
+
+def _make_folder(path: Path) -> Path:
+    """Makes the folder in which ``path`` is prepared, or takes the one that a crash has left."""
+    try:
+        partial = path.with_name(f".{path.name}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunDirectoryError(f"{path} cannot be made: {reason}") from None
+    return partial
 
 
 def _unused_path(name: str, seed: int) -> Path:

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from meta_rl.config import Config
 from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
-from meta_rl.training.checkpoint import save_checkpoint, write_best
+from meta_rl.training.checkpoint import save_checkpoint
 from meta_rl.training.evaluation_table import EvaluationTable
 from meta_rl.training.metrics import JsonlSink, MetricsSink
 from meta_rl.training.progress import Progress
@@ -29,10 +29,11 @@ class RunLog:
         resume_from: int,
     ) -> None:
         """Opens the files, dropping what lies beyond the checkpoint ``resume_from``."""
-        self._path = run_directory.path
+        self._run_directory = run_directory
         self._config = config
         self._progress = progress
-        self._sinks: list[MetricsSink] = [JsonlSink(run_directory.metrics_file, resume_from)]
+        self._metrics = JsonlSink(run_directory.metrics_file, resume_from)
+        self._sinks: list[MetricsSink] = [self._metrics]
         if config.run.wandb != "disabled":
             from meta_rl.training.wandb_sink import WandbSink
 
@@ -50,7 +51,13 @@ class RunLog:
         clock: StageClock,
         validation: AdaptationCurve | None,
     ) -> None:
-        """Records a meta-iteration, and the validation that followed it, if any."""
+        """Records a meta-iteration, and the validation that followed it, if any.
+
+        Raises:
+            RunDirectoryError: the run directory is no longer this process's.
+            LineFileError: the disk is full, for example.
+        """
+        self._run_directory.check_is_ours()
         record = metrics_record(state, episodes, stats, clock, validation)
         if validation is not None:
             self.evaluation(state.meta_iteration, Split.VALIDATION, validation)
@@ -63,18 +70,25 @@ class RunLog:
         self._table.write(meta_iteration, split.name.lower(), curve.task, curve.episode_return)
 
     def checkpoint(self, state: TrainerState) -> None:
-        """Saves the state, unless it is saved already."""
+        """Saves the state, unless it is saved already.
+
+        Raises:
+            RunDirectoryError: the run directory is no longer this process's.
+            LineFileError, CheckpointError: the disk is full, for example.
+        """
+        self._run_directory.check_is_ours()
         if state.meta_iteration == self._last_checkpoint:
             return
-        if state.best is not None:
-            # Before the checkpoint, which prunes all but the best and the latest.
-            write_best(self._path, state.best)
+        # A checkpoint that outlives a power cut promises that its metrics do, too.
+        self._metrics.sync()
+        self._table.sync()
         save_checkpoint(
-            self._path,
+            self._run_directory.path,
             state.meta_iteration,
             state.meta_params,
             self._config,
             state.plain_values(),
+            state.best,
         )
         self._last_checkpoint = state.meta_iteration
 

@@ -17,8 +17,8 @@ from meta_rl.training.checkpoint import (
     find_checkpoints,
     load_checkpoint,
     read_best,
+    repair_best,
     save_checkpoint,
-    write_best,
 )
 
 CONFIG = config_from_mapping(
@@ -35,8 +35,8 @@ PARAMS = {
 STATE = {"env_steps": 12, "best_score": -3.5, "moments": torch.ones(3), "names": ["a", "b"]}
 
 
-def save(run_dir: Path, meta_iteration: int) -> Path:
-    return save_checkpoint(run_dir, meta_iteration, PARAMS, CONFIG, STATE)
+def save(run_dir: Path, meta_iteration: int, best: BestCheckpoint | None = None) -> Path:
+    return save_checkpoint(run_dir, meta_iteration, PARAMS, CONFIG, STATE, best)
 
 
 def kept(run_dir: Path) -> list[str]:
@@ -73,14 +73,12 @@ def test_what_is_saved_is_loaded(tmp_path: Path):
 
 
 def test_the_last_ones_and_the_best_one_are_kept(tmp_path: Path):
-    save(tmp_path, 1)
-    write_best(tmp_path, BestCheckpoint(1, -2.0))
-    for meta_iteration in (2, 3, 4):
-        save(tmp_path, meta_iteration)
+    for meta_iteration in (1, 2, 3, 4):
+        save(tmp_path, meta_iteration, BestCheckpoint(1, -2.0))
     assert kept(tmp_path) == ["iteration_000001", "iteration_000003", "iteration_000004"]
-    write_best(tmp_path, BestCheckpoint(4, -1.0))
-    save(tmp_path, 5)
-    assert kept(tmp_path) == ["iteration_000004", "iteration_000005"]
+    for meta_iteration in (5, 6):
+        save(tmp_path, meta_iteration, BestCheckpoint(4, -1.0))
+    assert kept(tmp_path) == ["iteration_000004", "iteration_000005", "iteration_000006"]
 
 
 def test_after_a_resume_the_abandoned_future_is_removed_and_the_new_present_kept(tmp_path: Path):
@@ -220,12 +218,48 @@ def test_a_foreign_safetensors_file_is_seen(tmp_path: Path):
 
 def test_best(tmp_path: Path):
     assert read_best(tmp_path) is None
-    write_best(tmp_path, BestCheckpoint(20, -0.1))
+    save(tmp_path, 20, BestCheckpoint(20, -0.1))
     assert json.loads((tmp_path / "best.json").read_text()) == {
         "meta_iteration": 20,
         "score": -0.1,
     }
     assert read_best(tmp_path) == BestCheckpoint(20, -0.1)
+
+
+def test_the_best_checkpoint_is_never_one_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save(tmp_path, 1, BestCheckpoint(1, -2.0))
+
+    def power_cut(run_dir: Path, best: BestCheckpoint) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint_module, "_write_best", power_cut)
+        save(tmp_path, 2, BestCheckpoint(2, -1.0))
+    assert read_best(tmp_path) == BestCheckpoint(1, -2.0)
+    assert kept(tmp_path) == ["iteration_000001", "iteration_000002"]
+    repair_best(tmp_path, BestCheckpoint(2, -1.0))
+    assert read_best(tmp_path) == BestCheckpoint(2, -1.0)
+    repair_best(tmp_path, BestCheckpoint(3, -0.5))
+    assert read_best(tmp_path) == BestCheckpoint(2, -1.0)
+
+
+def test_a_checkpoint_that_is_removed_never_shows_without_some_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for meta_iteration in (1, 2):
+        save(tmp_path, meta_iteration)
+
+    def power_cut(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", power_cut)
+        save(tmp_path, 3)
+    assert kept(tmp_path) == ["iteration_000002", "iteration_000003"]
+    save(tmp_path, 4)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"meta_iteration": 3}', '{"score": null}'])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from rich.console import Console
 
 from meta_rl.config import ConfigError, load_config
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training import rl_loop, run_log
+from meta_rl.training import checkpoint, rl_loop, run_log
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import CheckpointError, find_checkpoints
 from meta_rl.training.jobs import TrainingResult, resume_run, start_run
 from meta_rl.training.progress import Progress
 from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.run_directory import RunDirectoryError
+from meta_rl.training.run_directory import RunDirectoryError, create_run_directory
 from meta_rl.training.seeding import Split
 
 CHEETAH = ("env.id=HalfCheetahVel-v0", "rollout.horizon=8")
@@ -116,7 +117,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -
         (Progress, "meta_iteration", 3, 2),  # when the line of metrics is written already
         (run_log.RunLog, "evaluation", 2, 3),  # and the rows of the evaluation
         (run_log, "save_checkpoint", 2, 2),  # calls are for 0, 2 and 4 iterations
-        (run_log, "write_best", 2, 4),  # with the best one named before its checkpoint exists
+        (checkpoint, "_write_best", 2, 4),
         (run_log.RunLog, "evaluation", 3, 4),  # during the report on test tasks
     ],
 )
@@ -273,6 +274,41 @@ def test_a_resume_that_would_end_without_any_evaluation_is_refused(
     with pytest.raises(ConfigError, match=r"meta_iterations \(1\) should be greater than the 1"):
         resume(path, "run.meta_iterations=1")
     resume(path, "run.meta_iterations=2")
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts(tmp_path: Path, whole: Path):
+    path = tmp_path / "run"
+    config = load_config("smoke", ["run.device=cpu", f"run.dir={path}"])
+    create_run_directory(config, "smoke").close()
+    resume(path)
+    assert_same_run(path, whole)
+
+
+def test_a_run_whose_checkpoints_are_gone_is_left_alone_with_a_way_out(tmp_path: Path):
+    path = tmp_path / "run"
+    start(path, "run.meta_iterations=1", "evaluation.num_tasks=2")
+    shutil.rmtree(path / "checkpoints")
+    before = contents(path)
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .*/run; .*train .*config.yaml$"):
+        resume(path)
+    assert contents(path) == before
+
+
+def test_a_run_directory_that_is_replaced_stops_the_run_and_keeps_the_replacement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "run"
+    update = rl_loop.maml_trpo_update
+
+    def replace_directory(*args: Any, **kwargs: Any) -> Any:
+        path.rename(tmp_path / "moved")
+        create_run_directory(load_config("smoke", [f"run.dir={path}"]), "smoke").close()
+        return update(*args, **kwargs)
+
+    monkeypatch.setattr(rl_loop, "maml_trpo_update", replace_directory)
+    with pytest.raises(RunDirectoryError, match="was deleted, moved or replaced while"):
+        start(path)
+    assert {file.name for file in path.iterdir()} == {".lock", "config.yaml", "run.json"}
 
 
 def test_a_checkpoint_of_another_network_is_refused_and_kept(whole: Path):

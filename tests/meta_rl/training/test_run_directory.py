@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,34 @@ def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("meta_rl.training.run_directory.write_text_atomically", disk_full)
     with pytest.raises(RunDirectoryError, match="cannot be written: No space left"):
         create_run_directory(config_with(dir=str(tmp_path / "run")), "name")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_crash_while_the_directory_is_made_does_not_stand_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = config_with(dir=str(tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
+        patch.setattr(Path, "rename", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            create_run_directory(config, "name")
+    assert not (tmp_path / "run").exists()
+    create_run_directory(config, "name").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_directory_that_is_gone_or_another_ones_is_noticed(tmp_path: Path):
+    path = tmp_path / "run"
+    with create_run_directory(config_with(dir=str(path)), "name") as run:
+        run.check_is_ours()
+        shutil.rmtree(path)
+        with pytest.raises(RunDirectoryError, match="deleted, moved or replaced"):
+            run.check_is_ours()
+        with create_run_directory(config_with(dir=str(path)), "name") as other:
+            other.check_is_ours()
+            with pytest.raises(RunDirectoryError, match="deleted, moved or replaced"):
+                run.check_is_ours()
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path):

@@ -1,0 +1,225 @@
+#!/usr/bin/env python
+"""Kills training with SIGKILL at random instants, resumes it, and compares it with an unkilled run.
+
+    .venv/bin/python scripts/kill_and_resume.py --kills 500
+
+Half of the kills come after a random time, the other half just before a random file operation in
+the run directory (an open, a rename, a removal), because those instants are short. A run is killed
+and resumed until it ends; parameters, metrics.jsonl, evaluation.csv and best.json must then be
+those of a run that nobody killed. Prints what was going on when the kills came; exits with status
+1 at the first difference. Linux and macOS.
+"""
+
+import argparse
+import collections
+import io
+import json
+import mmap
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from meta_rl.config import Config, load_config
+from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.training import rl_loop
+from meta_rl.training.checkpoint import find_checkpoints
+from meta_rl.training.jobs import resume_run, start_run
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.run_log import RunLog
+
+SETTINGS = ("run.device=cpu", "run.meta_iterations=6", "rollout.num_threads=1", "rollout.horizon=5")
+# What a run checkpoints and keeps; the numbers of a run do not depend on it.
+SCHEDULES = (
+    ("run.checkpoint_every=1", "run.keep_checkpoints=1"),
+    ("run.checkpoint_every=3", "run.keep_checkpoints=2"),
+)
+# Events of the interpreter's audit, each raised just before the operation.
+FILE_OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
+MAX_OPERATIONS = 150  # a whole run has about as many
+ACTIVITIES = (
+    (rl_loop, "collect_and_adapt", "sampling and adapting"),
+    (rl_loop, "maml_trpo_update", "updating"),
+    (RLExperiment, "evaluate", "evaluating"),
+    (RunLog, "meta_iteration", "logging"),
+    (RunLog, "checkpoint", "writing a checkpoint"),
+)
+ELSEWHERE = "starting, resuming or ending"
+
+
+def main() -> None:
+    """Kills until there were enough kills, then prints them by what they hit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    kills: collections.Counter[str] = collections.Counter()
+    num_runs = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        unkilled, seconds = unkilled_run(folder / "unkilled")
+        while kills.total() < arguments.kills:
+            run = folder / "run"
+            kill_until_it_ends(run, draw, seconds, kills)
+            if difference := first_difference(unkilled, run):
+                kept = Path(tempfile.mkdtemp()) / "run"
+                shutil.move(run, kept)
+                sys.exit(f"after {kills.total()} kills, {difference} differs in {kept}")
+            num_runs += 1
+            shutil.rmtree(run)
+    for activity, count in kills.most_common():
+        print(f"{count:5d} while {activity}")
+    print(f"{kills.total()} kills over {num_runs} runs: nothing lost, nothing doubled")
+
+
+def unkilled_run(path: Path) -> tuple[Path, float]:
+    """A run to compare with, and about how many seconds one takes.
+
+    It is made in this process, so that forked ones need not import and trace everything again.
+    """
+    for _ in range(2):
+        shutil.rmtree(path, ignore_errors=True)
+        start = time.perf_counter()
+        train(path, SCHEDULES[0])
+    return path, time.perf_counter() - start
+
+
+def kill_until_it_ends(
+    path: Path, draw: random.Random, seconds: float, kills: collections.Counter[str]
+) -> None:
+    """Starts a run, then kills and resumes it until one attempt gets through.
+
+    Args:
+        path: the run directory.
+        draw: says when to kill.
+        seconds: about how long a whole run takes.
+        kills: counts the kills by what they hit.
+    """
+    schedule = draw.choice(SCHEDULES)
+    activity = mmap.mmap(-1, 1)
+    while True:
+        if draw.random() < 0.5:
+            countdown = draw.randrange(1, MAX_OPERATIONS)
+            status = in_child(
+                lambda n=countdown: train(path, schedule, activity, operations_to_live=n)
+            )
+        else:
+            status = in_child(
+                lambda: train(path, schedule, activity), draw.uniform(0.0, 0.7 * seconds)
+            )
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            return
+        if code != -signal.SIGKILL:
+            sys.exit(f"after {kills.total()} kills, an attempt failed by itself: see above")
+        kills[[ELSEWHERE, *(name for *_, name in ACTIVITIES)][activity[0]]] += 1
+
+
+def in_child(act: Callable[[], None], seconds_to_live: float | None = None) -> int:
+    """Runs a function in a forked process and returns how that ended.
+
+    Forked, because importing torch anew takes longer than a whole run.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    if seconds_to_live is not None:
+        time.sleep(seconds_to_live)
+        os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
+def train(
+    path: Path,
+    schedule: tuple[str, ...],
+    activity: mmap.mmap | None = None,
+    operations_to_live: int | None = None,
+) -> None:
+    """Starts a run or goes on with it, as the command does."""
+    if activity is not None:
+        activity[0] = 0
+        for index, (owner, name, _) in enumerate(ACTIVITIES, start=1):
+            _note_activity(owner, name, activity, index)
+    if operations_to_live is not None:
+        sys.addaudithook(_KillAtFileOperation(path, operations_to_live))
+    console = Console(file=io.StringIO())
+    with single_torch_thread():
+        if path.exists():
+            resume_run(path, load_config(str(path / "config.yaml")), console)
+        else:
+            start_run(_config(path, schedule), "smoke", console)
+
+
+def _config(path: Path, schedule: tuple[str, ...]) -> Config:
+    return load_config("smoke", [*SETTINGS, *schedule, f"run.dir={path}"])
+
+
+class _KillAtFileOperation:
+    """An audit hook that kills this process before the n-th file operation below a folder."""
+
+    def __init__(self, folder: Path, countdown: int) -> None:
+        # With what stands beside it, where a run directory is prepared.
+        self._prefixes = (str(folder), str(folder.with_name(f".{folder.name}")))
+        self._countdown = countdown
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in FILE_OPERATIONS or not str(arguments[0]).startswith(self._prefixes):
+            return
+        self._countdown -= 1
+        if self._countdown == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _note_activity(owner: Any, name: str, activity: mmap.mmap, index: int) -> None:
+    function = getattr(owner, name)
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        before, activity[0] = activity[0], index
+        try:
+            return function(*arguments, **options)
+        finally:
+            activity[0] = before
+
+    setattr(owner, name, noted)
+
+
+def first_difference(a: Path, b: Path) -> str:
+    """What differs between two runs beyond what a clock says, or ''."""
+    if _metrics(a) != _metrics(b):
+        return "metrics.jsonl"
+    last_a, last_b = find_checkpoints(a)[-1], find_checkpoints(b)[-1]
+    if last_a.name != last_b.name:
+        return "the last checkpoint's number"
+    for name in ("evaluation.csv", "best.json"):
+        if (a / name).read_bytes() != (b / name).read_bytes():
+            return name
+    best = json.loads((a / "best.json").read_text())["meta_iteration"]
+    for checkpoint in (last_a.name, f"iteration_{best:06d}"):
+        file = Path("checkpoints", checkpoint, "model.safetensors")
+        if (a / file).read_bytes() != (b / file).read_bytes():
+            return str(file)
+    return ""
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    lines = map(json.loads, (path / "metrics.jsonl").read_text().splitlines())
+    return [{name: x for name, x in line.items() if "second" not in name} for line in lines]
+
+
+if __name__ == "__main__":
+    main()

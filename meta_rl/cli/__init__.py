@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from meta_rl.cli.evaluate import evaluate
+from meta_rl.cli.report import report
 from meta_rl.cli.train import train
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(evaluate)
+app.command()(report)
 
 
 @app.callback()

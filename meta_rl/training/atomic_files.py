@@ -8,7 +8,11 @@ from pathlib import Path
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader finds either all of it or what was there before."""
+    """Writes a file so that a reader finds either all of it or what was there before.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         write_durably(temporary, text.encode())

@@ -1,6 +1,6 @@
 """Several policies on the same held-out tasks: runs of a setting, and references beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from meta_rl.config import Config, config_from_mapping
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.evaluation import Evaluation
 from meta_rl.training.saved_policy import SavedPolicy, evaluate_policy
 
 
@@ -166,8 +167,16 @@ class Evaluator:
         self._env: ShardedEnv | None = None
         self._made_for: tuple[Any, ...] = ()
 
-    def evaluate(self, saved: SavedPolicy) -> EvaluatedPolicy:
+    def evaluate(
+        self,
+        saved: SavedPolicy,
+        keep: Callable[[SavedPolicy, Evaluation], None] | None = None,
+    ) -> EvaluatedPolicy:
         """Adapts one policy to every task.
+
+        Args:
+            saved: the policy.
+            keep: called with it and its episodes, of which only the returns stay otherwise.
 
         Raises:
             CheckpointError, DeviceError, EnvironmentFault, NumericalError: as
@@ -175,6 +184,8 @@ class Evaluator:
         """
         env = self._environment(saved.config)
         evaluation = evaluate_policy(saved, self.tasks, env)
+        if keep is not None:
+            keep(saved, evaluation)
         return EvaluatedPolicy(saved, evaluation.step_sizes, evaluation.curve, evaluation.env_steps)
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from meta_rl.training.comparison import (
     differing_settings,
     with_settings,
 )
+from meta_rl.training.evaluation import Evaluation
 from meta_rl.training.held_out_tasks import (
     TaskSelectionError,
     extrapolation_warning,
@@ -98,7 +99,10 @@ def load_groups(
 
 
 def compare(
-    loaded: Sequence[LoadedGroup], choice: TaskChoice, note: Callable[[str], None]
+    loaded: Sequence[LoadedGroup],
+    choice: TaskChoice,
+    note: Callable[[str], None],
+    keep: Callable[[SavedPolicy, Evaluation], None] | None = None,
 ) -> Comparison:
     """Evaluates every policy on the same tasks.
 
@@ -106,6 +110,7 @@ def compare(
         loaded: the runs, then the references.
         choice: which tasks.
         note: called with a sentence where something begins or deserves a warning.
+        keep: called with each policy and its episodes, of which only the returns stay otherwise.
 
     Raises:
         TaskSelectionError: there are no such tasks.
@@ -129,7 +134,7 @@ def compare(
                     f"Evaluating {group.name}: {saved.path}, iteration {saved.meta_iteration}, "
                     f"on {len(tasks)} tasks"
                 )
-                policies.append(evaluator.evaluate(saved))
+                policies.append(evaluator.evaluate(saved, keep))
             groups.append(PolicyGroup(group.name, group.is_reference, tuple(policies)))
     return Comparison(tuple(groups), names, source, tuple(filter(None, warnings)))
 

@@ -1,0 +1,86 @@
+"""``meta-rl report``: one HTML file about finished runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN [RUN ...]",
+            help="A run directory, a checkpoint, or several seeds of one setting.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to; without it, report.html in the run directory, or here for several "
+            "runs.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RUN",
+            help="Another run to show beside, as in evaluate; 'random' alone is the first run "
+            "before training. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    num_tasks: Annotated[
+        int | None, typer.Option(help="How many held-out tasks are drawn.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", show_default=False)] = None,
+) -> None:
+    """Write one self-contained HTML file: curves, tasks, and replays of the adapted policies.
+
+    What is not given is as the first run's settings have it.
+    """
+    # Here, so that a mistake in the options is reported without waiting for torch.
+    from rich.console import Console
+
+    from meta_rl.config import ConfigError
+    from meta_rl.reporting.report.job import ReportError, make_report, report_path, write_report
+    from meta_rl.rollouts.environments import EnvironmentFault
+    from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.training.checkpoint import CheckpointError
+    from meta_rl.training.comparison import ComparisonError
+    from meta_rl.training.device import DeviceError
+    from meta_rl.training.evaluation_job import TaskChoice, load_groups
+    from meta_rl.training.held_out_tasks import TaskSelectionError
+
+    console = Console(stderr=True)
+
+    def note(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    settings = {
+        "evaluation.num_tasks": num_tasks,
+        "evaluation.num_adaptation_steps": steps,
+        "run.device": device,
+    }
+    with (
+        stop_on_signals(),
+        one_sentence_errors(
+            *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
+            *(NumericalError, ReportError, TaskSelectionError),
+        ),
+    ):
+        changed = {name: value for name, value in settings.items() if value is not None}
+        loaded = load_groups(runs, reference or [], changed)
+        path = report_path(runs, out, force=force)
+        page = make_report(loaded, TaskChoice(num_tasks), note)
+        write_report(path, page, force=force)
+    typer.echo(path)

@@ -1,0 +1,94 @@
+"use strict";
+
+// The table of tasks: sorted by any column, with a button or a key press in its heading.
+
+/** Whether a task lost return, and whether by more than the spread of its episodes explains. */
+function verdict(row, numRuns) {
+  if (row.num_losing === 0) return "gains";
+  if (numRuns > 1) return `loses in ${row.num_losing} of ${numRuns} runs`;
+  return row.num_clearly_losing ? "loses" : "loses, within noise";
+}
+
+function taskColumns(report, digits) {
+  const { tasks, adaptation } = report;
+  const last = adaptation.mean.length - 1;
+  const columns = [
+    { label: "task", value: (row) => row.index, text: (row) => String(row.index) },
+    ...tasks.parameter_names.map((name, index) => ({
+      label: name, value: (row) => row.task[index], text: (row) => decimal(row.task[index], 3),
+    })),
+    ...adaptation.mean.map((_, step) => ({
+      label: step === 0 ? "before" : stepName(step),
+      value: (row) => row.returns[step], text: (row) => decimal(row.returns[step], digits),
+    })),
+  ];
+  if (last > 0) {
+    columns.push({
+      label: "gain", value: (row) => row.gain, text: (row) => signed(row.gain, digits),
+      mark: (row) => (row.gain < 0 ? "loses" : "gains"),
+    }, {
+      label: "\u00b1 95 %", value: (row) => row.gain_interval,
+      text: (row) => decimal(row.gain_interval, digits),
+    }, {
+      label: "by adapting", value: (row) => -row.num_losing - row.num_clearly_losing / 1000,
+      text: (row) => verdict(row, tasks.num_runs),
+      mark: (row) => (row.num_losing > 0 ? "loses" : "gains"),
+    });
+  }
+  return columns;
+}
+
+function taskRow(row, columns, watch) {
+  const cells = columns.map((column, index) => element(index === 0 ? "th" : "td",
+    { scope: index === 0 ? "row" : null, class: column.mark ? column.mark(row) : null },
+    column.text(row)));
+  const button = watch(row);
+  return element("tr", {}, cells, element("td", {}, button ?? ""));
+}
+
+function losingText(tasks) {
+  const what = tasks.num_runs > 1 ? "pairs of run and task" : "tasks";
+  const share = decimal((100 * tasks.num_losing) / tasks.num_pairs, 0);
+  return `${tasks.num_losing} of ${tasks.num_pairs} ${what} (${share} %) lose return by adapting: `
+    + "their mean after the last step is below that before the first. "
+    + `${tasks.num_clearly_losing} of them lose more than the 95 % interval of the difference.`;
+}
+
+function showTasks(report, watch) {
+  const section = document.getElementById("tasks");
+  const { rows } = report.tasks;
+  const columns = taskColumns(report, digitsFor(report.adaptation.mean));
+  const body = element("tbody");
+  const status = element("p", { class: "hidden", role: "status" });
+  const headings = columns.map((column) => element("th", { scope: "col" },
+    element("button", { type: "button", class: "sort", click: () => sortBy(column) },
+      column.label)));
+  const sorting = { column: null, descending: false };
+
+  function sortBy(column) {
+    sorting.descending = sorting.column === column && !sorting.descending;
+    sorting.column = column;
+    const sign = sorting.descending ? -1 : 1;
+    const order = [...rows].sort((a, b) => sign * (column.value(a) - column.value(b)));
+    body.replaceChildren(...order.map((row) => taskRow(row, columns, watch)));
+    const direction = sorting.descending ? "descending" : "ascending";
+    headings.forEach((heading, index) => {
+      if (columns[index] === column) heading.setAttribute("aria-sort", direction);
+      else heading.removeAttribute("aria-sort");
+    });
+    status.textContent = `Sorted by ${column.label}, ${direction}.`;
+  }
+
+  sortBy(columns[0]);
+  status.textContent = "";
+  section.append(
+    element("p", { class: "quiet" }, `${report.tasks.text} `,
+      report.adaptation.mean.length > 1 ? losingText(report.tasks) : ""),
+    scrollBox("Table of tasks", element("table", { id: "task-table" },
+      element("caption", { class: "hidden" },
+        "Return of each task before adapting and after each step; headings sort."),
+      element("thead", {}, element("tr", {}, headings,
+        element("th", { scope: "col" }, element("span", { class: "hidden" }, "replay")))),
+      body)),
+    status);
+}

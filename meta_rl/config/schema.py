@@ -150,6 +150,12 @@ class RolloutConfig(Section):
         ge=0,
         description="Physics threads, or workers of a user's environment; 0 uses every CPU.",
     )
+    max_diverged_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the episodes of a step that may end because a simulation diverged.",
+    )
     step_timeout: float = Field(
         default=60.0,
         gt=0,

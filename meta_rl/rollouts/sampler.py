@@ -68,7 +68,7 @@ def collect(
             if not np.isfinite(action).all():
                 record.check_finite(tasks, env.task_parameter_names)
                 task = tasks[_first_not_finite(action_TMEA[t].sum(-1))]
-                named = _named_task(task, env.task_parameter_names)
+                named = named_task(task, env.task_parameter_names)
                 raise NumericalError(f"The policy's action is not finite ({named}).")
             observation, reward, terminated, truncated, info = env.step(to_environment(action))
             record.after_step(t, reward, terminated, truncated, info)
@@ -148,7 +148,9 @@ class _EpisodeRecord:
 
     def before_step(self, t: int, observation: np.ndarray) -> Tensor:
         """Keeps the observation [M * E, O] of step t; returns it as [M, E, O]."""
-        self._observation[t] = observation
+        # A number that float32 cannot hold becomes infinite, which check_finite reports.
+        with np.errstate(over="ignore"):
+            self._observation[t] = observation
         np.logical_not(self.ended, out=self._flat["valid"][t])
         return self.observation_TMEO[t]
 
@@ -162,7 +164,8 @@ class _EpisodeRecord:
     ) -> None:
         """Keeps the outcome of step t for the episodes that were still running."""
         running = self._flat["valid"][t]
-        np.multiply(reward, running, out=self._flat["reward"][t], casting="same_kind")
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(reward, running, out=self._flat["reward"][t], casting="same_kind")
         np.logical_and(terminated, running, out=self._flat["terminated"][t])
         np.logical_and(truncated, running, out=self._flat["truncated"][t])
         if "diverged" in info:
@@ -182,7 +185,7 @@ class _EpisodeRecord:
         ):
             if not bool(torch.isfinite(values).all()):
                 task = tasks[_first_not_finite(values)]
-                named = _named_task(task, task_parameter_names)
+                named = named_task(task, task_parameter_names)
                 raise EnvironmentFault(
                     f"The environment returned a non-finite {quantity} ({named})."
                 )
@@ -194,6 +197,7 @@ def _first_not_finite(values: Tensor) -> int:
     return int(finite_M.int().argmin())
 
 
-def _named_task(task: np.ndarray, names: Sequence[str]) -> str:
+def named_task(task: np.ndarray, names: Sequence[str]) -> str:
+    """``task goal_x=0.5, goal_y=-1``."""
     entries = (f"{name}={value:g}" for name, value in zip(names, task, strict=True))
     return f"task {', '.join(entries)}"

@@ -13,8 +13,9 @@ from meta_rl.algorithms.adaptation import adapt
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.algorithms.maml_trpo import InnerLoop, tasks_per_chunk
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.rollouts.environments import ShardedEnv
+from meta_rl.rollouts.environments import EnvironmentFault, ShardedEnv
 from meta_rl.rollouts.sharded_env import collect_sharded
+from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.seeding import RandomStreams
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.types import Params, PolicyGradientBatch, RolloutBatch
@@ -31,6 +32,7 @@ class AdaptationSettings:
         horizon: longest episode, in steps.
         discount_factor: gamma.
         gae_lambda: lambda.
+        max_diverged_share: largest share of a step's episodes that may end by divergence.
         steps_per_chunk: how many steps are differentiated at once, see ``maml_trpo_update``.
     """
 
@@ -40,6 +42,7 @@ class AdaptationSettings:
     horizon: int
     discount_factor: float
     gae_lambda: float
+    max_diverged_share: float
     steps_per_chunk: int
 
 
@@ -63,6 +66,11 @@ def collect_and_adapt(
 
     Returns:
         The episodes at adaptation steps 0, 1, ..., K, and the batch of each of them.
+
+    Raises:
+        EnvironmentFault: an environment raised, hung, died or returned numbers that are not
+            finite, or too many simulations diverged.
+        NumericalError: an action, advantage, loss, gradient or adapted parameter is not finite.
     """
     inner_loop, num_tasks = settings.inner_loop, len(tasks)
     shape = (num_tasks, settings.episodes_per_task, settings.horizon)
@@ -82,27 +90,42 @@ def collect_and_adapt(
     episodes: list[RolloutBatch] = []
     batches: list[PolicyGradientBatch] = []
     step_sizes = inner_loop.step_sizes(settings.num_adaptation_steps)
+    checks = FiniteChecks(inner_loop, tasks, env.task_parameter_names)
     for stage in range(settings.num_adaptation_steps + 1):
-        if stage > 0:
+        with faults_during(f"adaptation step {stage}"):
+            if stage > 0:
+                before = params
+                with clock.measure("adapting"):
+                    params = adaptation_step(before, batches[-1], step_sizes[stage - 1])
+                checks.adaptation(before, batches[-1], params)
+            with clock.measure("sampling"):
+                rollouts = collect_sharded(
+                    inner_loop.policy,
+                    params,
+                    env,
+                    tasks,
+                    reset_seeds=streams.reset_seeds(stage, num_tasks, settings.episodes_per_task),
+                    noise=streams.action_noise(
+                        stage, (*shape, env.single_action_space.shape[0]), device
+                    ),
+                )
+            _check_diverged(rollouts, settings.max_diverged_share)
             with clock.measure("adapting"):
-                params = adaptation_step(params, batches[-1], step_sizes[stage - 1])
-        with clock.measure("sampling"):
-            rollouts = collect_sharded(
-                inner_loop.policy,
-                params,
-                env,
-                tasks,
-                reset_seeds=streams.reset_seeds(stage, num_tasks, settings.episodes_per_task),
-                noise=streams.action_noise(
-                    stage, (*shape, env.single_action_space.shape[0]), device
-                ),
-            )
-        with clock.measure("adapting"):
-            batch = policy_gradient_batch(
-                rollouts,
-                discount_factor=settings.discount_factor,
-                gae_lambda=settings.gae_lambda,
-            )
+                batch = policy_gradient_batch(
+                    rollouts,
+                    discount_factor=settings.discount_factor,
+                    gae_lambda=settings.gae_lambda,
+                )
+            checks.advantages(batch)
         episodes.append(rollouts)
         batches.append(batch)
     return episodes, batches
+
+
+def _check_diverged(rollouts: RolloutBatch, max_share: float) -> None:
+    num_episodes = rollouts.valid[..., 0].numel()
+    if rollouts.num_diverged > max_share * num_episodes:
+        raise EnvironmentFault(
+            f"{rollouts.num_diverged} of {num_episodes} simulations diverged, a greater share "
+            f"than rollout.max_diverged_share={max_share:g} allows"
+        )

@@ -268,10 +268,14 @@ def _way_out(run_dir: Path) -> str:
 
 
 def _read(path: Path) -> Checkpoint:
+    params = _read_file(path / "model.safetensors", load_tensors)
+    for name, value in params.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{path} holds numbers that are not finite: those of {name}")
     return Checkpoint(
         path=path,
         meta_iteration=_meta_iteration(path),
-        params=_read_file(path / "model.safetensors", load_tensors),
+        params=params,
         config=_read_file(path / "config.json", _parse_config(path / "config.json")),
         trainer_state=_read_file(path / "trainer.pt", _parse_trainer_state),
     )

@@ -1,12 +1,11 @@
 """The training loop: collect, adapt, collect again, meta-update."""
 
-import math
 from dataclasses import replace
 
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
-from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.checkpoint import BestCheckpoint
+from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.run_log import RunLog
 from meta_rl.training.seeding import RandomStreams, Split
@@ -30,14 +29,16 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
 
     Raises:
         EnvironmentFault: an environment raised, hung, died or returned non-finite numbers.
-        NumericalError: an action or the meta-gradient is not finite.
+        NumericalError: anything that is computed from that is not finite, see ``finite_checks``.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
     try:
         log.checkpoint(state)
         while state.meta_iteration < run.meta_iterations:
             clock = StageClock(experiment.device)
-            meta_params, episodes, stats = meta_iteration(experiment, state, clock)
+            number = state.meta_iteration + 1
+            with faults_during(f"meta-iteration {number}"):
+                meta_params, episodes, stats = meta_iteration(experiment, state, clock)
             next_state = replace(
                 state,
                 meta_params=meta_params,
@@ -48,7 +49,8 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
             is_last = next_state.meta_iteration == run.meta_iterations
             curve = None
             if scheduled or (is_last and state.best is None):
-                with clock.measure("evaluating"):
+                moment = f"evaluation after meta-iteration {number}"
+                with clock.measure("evaluating"), faults_during(moment):
                     curve = experiment.evaluate(meta_params, Split.VALIDATION)
                 if state.best is None or curve.score > state.best.score:
                     best = BestCheckpoint(next_state.meta_iteration, curve.score)
@@ -73,7 +75,7 @@ def meta_iteration(
         The new meta-parameters, the episodes at each adaptation step, and the update's outcome.
 
     Raises:
-        NumericalError: an action or the meta-gradient is not finite.
+        NumericalError: anything that is computed from that is not finite, see ``finite_checks``.
     """
     config = experiment.config
     streams = RandomStreams(config.run.seed, Split.TRAIN, state.meta_iteration)
@@ -82,16 +84,16 @@ def meta_iteration(
         experiment.training_settings, state.meta_params, experiment.env, tasks, streams, clock
     )
     with clock.measure("updating"):
+        data = meta_data(batches, multi_step=experiment.inner_loop.multi_step)
         meta_params, stats = maml_trpo_update(
             experiment.inner_loop,
             state.meta_params,
-            meta_data(batches, multi_step=experiment.inner_loop.multi_step),
+            data,
             trust_region=experiment.trust_region,
             curvature_stride=config.meta_update.curvature_stride,
             steps_per_chunk=experiment.steps_per_chunk,
         )
-    if not math.isfinite(stats.gradient_norm):
-        raise NumericalError(
-            f"meta-iteration {state.meta_iteration + 1}: the meta-gradient is not finite"
-        )
+    checks = FiniteChecks(experiment.inner_loop, tasks, experiment.env.task_parameter_names)
+    with faults_during("meta-update"):
+        checks.meta_update(state.meta_params, data, stats, meta_params)
     return meta_params, episodes, stats

@@ -172,6 +172,15 @@ def test_pickled_code_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("was_run").exists()
 
 
+def test_a_checkpoint_with_numbers_that_are_not_finite_is_damaged(tmp_path: Path):
+    save(tmp_path, 1)
+    poisoned = PARAMS | {"log_std": torch.tensor([0.0, torch.nan], dtype=torch.float64)}
+    newest = save_checkpoint(tmp_path, 2, poisoned, CONFIG, STATE)
+    with pytest.raises(CheckpointError, match="not finite: those of log_std"):
+        load_checkpoint(newest)
+    assert load_checkpoint(tmp_path).meta_iteration == 1
+
+
 def test_there_is_no_checkpoint(tmp_path: Path):
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(CheckpointError, match="there is no checkpoint in"):

@@ -7,6 +7,7 @@ import typer
 
 from meta_rl.cli.evaluate import evaluate
 from meta_rl.cli.report import report
+from meta_rl.cli.sweep import sweep
 from meta_rl.cli.train import train
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(evaluate)
 app.command()(report)
+app.command()(sweep)
 
 
 @app.callback()

@@ -13,7 +13,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUN [RUN ...]",
-            help="A run directory, a checkpoint, or several seeds of one setting.",
+            help="A run directory, a checkpoint, a sweep, or several seeds of one setting.",
             show_default=False,
         ),
     ],
@@ -97,6 +97,7 @@ def evaluate(
         load_groups,
     )
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.sweep.index import SweepError, run_directories
 
     console = Console()
 
@@ -116,12 +117,13 @@ def evaluate(
         stop_on_signals(),
         one_sentence_errors(
             *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
-            *(NewFolderError, NumericalError, OSError, TaskSelectionError),
+            *(NewFolderError, NumericalError, OSError, SweepError, TaskSelectionError),
         ),
     ):
+        directories = [path for run in runs for path in run_directories(run)]
         changed = {name: value for name, value in settings.items() if value is not None}
         choice = TaskChoice(num_tasks, grid, tasks_file)
-        loaded = load_groups(runs, reference or [], changed)
+        loaded = load_groups(directories, reference or [], changed)
         folder = out or evaluation_folder(runs)
         check_unused(folder)
         comparison = compare(loaded, choice, note)

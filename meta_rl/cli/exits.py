@@ -43,6 +43,29 @@ def stop_on_signals() -> Iterator[None]:
 
 
 @contextmanager
+def remember_signals() -> Iterator[list[int]]:
+    """Notes Ctrl-C, SIGTERM and a terminal that is closed, and lets the command go on.
+
+    For a command that has processes to end before it ends itself: no exception comes between the
+    start of a process and the note of it.
+
+    Yields:
+        The signals' numbers, in the order in which they come.
+    """
+    received: list[int] = []
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(signal_number)
+
+    for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Left alone where it is ignored already, as SIGHUP is below nohup.
+        if signal.getsignal(handled) is not signal.SIG_IGN:
+            signal.signal(handled, note)
+    yield received
+
+
+@contextmanager
 def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
     """Ends the command with one sentence, and no traceback, for errors that a user can mend."""
     try:

@@ -13,7 +13,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN [RUN ...]",
-            help="A run directory, a checkpoint, or several seeds of one setting.",
+            help="A run directory, a checkpoint, a sweep, or several seeds of one setting.",
             show_default=False,
         ),
     ],
@@ -60,6 +60,7 @@ def report(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.evaluation_job import TaskChoice, load_groups
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.sweep.index import SweepError, run_directories
 
     console = Console(stderr=True)
 
@@ -75,11 +76,12 @@ def report(
         stop_on_signals(),
         one_sentence_errors(
             *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
-            *(NumericalError, ReportError, TaskSelectionError),
+            *(NumericalError, ReportError, SweepError, TaskSelectionError),
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}
-        loaded = load_groups(runs, reference or [], changed)
+        directories = [path for run in runs for path in run_directories(run)]
+        loaded = load_groups(directories, reference or [], changed)
         path = report_path(runs, out, force=force)
         page = make_report(loaded, TaskChoice(num_tasks), note)
         write_report(path, page, force=force)

@@ -27,17 +27,15 @@ def train(
     ] = False,
 ) -> None:
     """Meta-train a policy, or continue a run."""
-    from meta_rl.config import ConfigError, config_to_yaml, load_config, preset_names
+    from meta_rl.cli.config_argument import split_arguments
+    from meta_rl.config import ConfigError, config_to_yaml, load_config
 
     arguments = arguments or []
     with one_sentence_errors(ConfigError):
         if resume is not None:
             name, overrides = str(resume / "config.yaml"), arguments
-        elif arguments and "=" not in arguments[0]:
-            name, *overrides = arguments
         else:
-            presets = ", ".join(preset_names())
-            raise ConfigError(f"train needs a CONFIG first: {presets}, or the path of a YAML file")
+            name, overrides = split_arguments("train", arguments)
         if resume is not None and not Path(name).is_file():
             raise ConfigError(f"{resume} is not a run directory: it holds no config.yaml")
         config = load_config(name, overrides)

@@ -254,6 +254,7 @@ def test_help(arguments):
 
 OPTIONS = {
     "train": {"arguments", "--resume", "--print-config"},
+    "sweep": {"arguments", "--jobs", "--dir", "--slurm", "--slurm-option"},
     "evaluate": {
         *("runs", "--num-tasks", "--steps", "--episodes", "--step-size"),
         *("--later-step-size-ratio", "--seed", "--device", "--grid", "--tasks-file"),

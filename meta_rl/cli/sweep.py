@@ -1,0 +1,136 @@
+"""``meta-rl sweep``: trains every combination of some settings."""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meta_rl.cli.exits import fail, one_sentence_errors, remember_signals
+
+if TYPE_CHECKING:
+    from meta_rl.training.sweep.index import SweepRun
+
+
+def sweep(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CONFIG [section.key=values ...]",
+            help="A preset's name or the path of a YAML file, then settings, with any number of "
+            "values: run.seed=1..5 adaptation.inner_step_size=0.05,0.1",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time; each has its share of the CPUs.")
+    ] = 1,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="FOLDER",
+            help="Where the runs go; without it, a folder in sweeps/ that belongs to these "
+            "settings.",
+            show_default=False,
+        ),
+    ] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Submit the runs as a job array instead.")
+    ] = False,
+    slurm_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="For sbatch, such as partition=gpu or time=240 (minutes). May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train every combination of settings, each as a process of its own.
+
+    Called again, it skips the runs that are finished and resumes the others. In the end it shows,
+    for each setting, the interquartile mean over seeds of what the kept iteration reaches on the
+    test tasks.
+    """
+    from meta_rl.cli.config_argument import split_arguments
+    from meta_rl.config import ConfigError
+    from meta_rl.training.sweep.plan import make_plan
+
+    with one_sentence_errors(ConfigError):
+        plan = make_plan(*split_arguments("sweep", arguments or []))
+    if slurm_option and not slurm:
+        fail("--slurm-option is for --slurm")
+    path = folder or plan.default_path
+
+    # Here, so that a mistake in the settings is reported without waiting for torch.
+    from rich.console import Console
+
+    from meta_rl.reporting.sweep_table import print_sweep_table
+    from meta_rl.training.evaluation_table import EvaluationTableError
+    from meta_rl.training.folder_lock import FolderLockError, lock_folder
+    from meta_rl.training.sweep.index import SweepError, create_sweep
+    from meta_rl.training.sweep.progress import SweepProgress, summary
+    from meta_rl.training.sweep.scheduler import watch, work_through
+    from meta_rl.training.sweep.slurm import parse_options
+    from meta_rl.training.sweep.training_process import num_available_cpus
+
+    console = Console()
+    with (
+        remember_signals() as signals,
+        one_sentence_errors(SweepError, FolderLockError, EvaluationTableError, OSError),
+    ):
+        options = parse_options(slurm_option or []) if slurm else {}
+        runs = create_sweep(path, plan)
+        with lock_folder(path):
+            watched = [
+                watch(run, planned.config.run.meta_iterations)
+                for run, planned in zip(runs, plan.runs, strict=True)
+            ]
+            progress = SweepProgress(console, watched)
+            progress.note(f"{summary(watched)}, in {path}")
+            if slurm:
+                waiting = [entry.run for entry in watched if entry.state == "waiting"]
+                _submit(path, waiting, options, plan.sets_num_threads, progress.note)
+            else:
+                with progress:
+                    work_through(
+                        watched,
+                        num_jobs=jobs,
+                        num_threads=max(1, num_available_cpus() // min(jobs, len(watched))),
+                        sets_num_threads=plan.sets_num_threads,
+                        should_stop=lambda: bool(signals),
+                        show=progress.show,
+                    )
+        print_sweep_table(console, [entry.run for entry in watched if entry.state == "finished"])
+    progress.note(f"Sweep directory: {path}")
+    if signals:
+        progress.note(f"Stopped. Go on with: {shlex.join(['meta-rl', *sys.argv[1:]])}")
+        sys.exit(128 + signals[0])
+    failed = [entry.run for entry in watched if entry.state == "failed"]
+    if failed:
+        logs = ", ".join(str(run.log_file) for run in failed)
+        fail(f"{len(failed)} of {len(watched)} runs failed, see {logs}")
+
+
+def _submit(
+    path: Path,
+    runs: Sequence["SweepRun"],
+    options: Mapping[str, Any],
+    sets_num_threads: bool,
+    note: Callable[[str], None],
+) -> None:
+    from meta_rl.training.sweep.slurm import submit, submitted_jobs
+
+    submitted = submitted_jobs(path, runs)
+    for name, sentence in submitted.items():
+        note(f"{name}: {sentence}")
+    others = [run for run in runs if run.name not in submitted]
+    if others:
+        jobs = submit(path, others, options, sets_num_threads=sets_num_threads)
+        for run, job in zip(others, jobs, strict=True):
+            note(f"{run.name}: submitted as job {job.job_id}")
+    if runs:
+        note("Called again, this command shows what has become of them.")

@@ -1,0 +1,306 @@
+"""``meta-rl sweep`` as users meet it: real processes, real signals, a terminal, and mistakes."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from meta_rl.cli import app
+from meta_rl.cli.exits import remember_signals
+from meta_rl.config import load_config
+from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.training.jobs import start_run
+from meta_rl.training.run_directory import is_finished
+from meta_rl.training.sweep.index import run_directories
+
+CHECKOUT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "meta_rl"]
+
+# A user's environment that works at one speed, and at another one does not.
+POINT = """
+import gymnasium
+import numpy as np
+
+
+class Point(gymnasium.Env):
+    task_parameter_names = ("goal",)
+
+    def __init__(self, speed=1.0):
+        if speed > 1.0:
+            raise ValueError("too fast")  # FAULT
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+        self.action_space = gymnasium.spaces.Box(-0.5, 0.5, (1,), np.float32)
+        self.speed = speed
+
+    def sample_tasks(self, num_tasks, rng):
+        return rng.uniform(0.0, 1.0, size=(num_tasks, 1))
+
+    def set_task(self, task):
+        (self.goal,) = task
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position = self.np_random.normal(size=1)
+        return self.position.copy(), {}
+
+    def step(self, action):
+        self.position = self.position + self.speed * action
+        return self.position.copy(), -abs(self.position[0] - self.goal), False, False, {}
+
+
+gymnasium.register("Point-v0", Point)
+"""
+SETTINGS = """
+env: {id: "pointing:Point-v0"}
+policy: {hidden_sizes: [8]}
+rollout: {meta_batch_size: 2, episodes_per_task: 2, horizon: 5}
+evaluation: {every: 1, num_tasks: 2, episodes_per_task: 2}
+run: {meta_iterations: 1, device: cpu}
+"""
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    path = os.pathsep.join(map(str, [CHECKOUT, folder] if folder else [CHECKOUT]))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+
+
+def sweep(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "sweep", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment(folder),
+    )
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = [file for file in path.rglob("*") if file.is_file() and file.name != ".lock"]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+def numbers(run: Path) -> tuple[object, ...]:
+    """All numbers of a run but those of a clock."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    metrics = [{name: x for name, x in line.items() if "second" not in name} for line in lines]
+    last = find_checkpoints(run)[-1]
+    files = (run / "evaluation.csv", run / "best.json", last / "model.safetensors")
+    return metrics, last.name, *(file.read_bytes() for file in files)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+    """A user's folder, a sweep of which one of two runs fails, and what its command said."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "pointing.py").write_text(POINT)
+    (folder / "point.yaml").write_text(SETTINGS)
+    path = folder / "a sweep = [x]"
+    return folder, path, sweep(*arguments(folder, path), folder=folder)
+
+
+def arguments(folder: Path, path: Path) -> list[object]:
+    grid = ["env.options.speed=0.5,2.0", "run.seed=3"]
+    return [folder / "point.yaml", *grid, "--jobs", "2", "--dir", path]
+
+
+def test_a_run_that_fails_is_reported_and_does_not_stop_the_others(broken):
+    _, path, result = broken
+    assert result.returncode == 1
+    log = path / "logs" / "speed2.0.log"
+    assert result.stderr == f"Error: 1 of 2 runs failed, see {log}\n"
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"2 runs: 2 waiting, in {path}"
+    assert {"speed0.5: running", "speed2.0: running"} < set(lines)
+    (failure,) = [line for line in lines if line.startswith("speed2.0: failed: ")]
+    assert "ValueError: too fast" in failure
+    assert failure.endswith(f"[log: {log}]")
+    assert any(line.startswith("speed0.5: finished, 1/1, return -") for line in lines)
+    assert lines[-1] == f"Sweep directory: {path}"
+    assert "\x1b" not in result.stdout
+    assert run_directories(path) == [path / "runs" / "speed0.5"]
+
+
+def test_the_processes_share_the_cpus(broken):
+    _, path, _ = broken
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    config = load_config(str(path / "runs" / "speed0.5" / "config.yaml"))
+    assert config.rollout.num_threads == max(1, cpus // 2)
+    assert config.run.seed == 3
+
+
+def test_called_again_it_skips_what_is_finished_and_makes_the_rest(broken):
+    folder, path, _ = broken
+    before = contents(path / "runs")
+    assert before
+    (folder / "pointing.py").write_text(POINT.replace('raise ValueError("too fast")', "pass"))
+    result = sweep(*arguments(folder, path), folder=folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"2 runs: 1 waiting, 1 finished, in {path}"
+    assert not [line for line in lines if line.startswith("speed0.5")]
+    table = [line.split("│")[1:4] for line in lines if line.startswith("│")]
+    assert [[cell.strip() for cell in row[:2]] for row in table] == [["0.5", "1"], ["2.0", "1"]]
+    after = contents(path / "runs")
+    assert before.items() < after.items()
+    assert is_finished(path / "runs" / "speed2.0")
+
+
+def test_ctrl_c_stops_all_runs_and_resuming_changes_nothing(tmp_path: Path, capsys):
+    path = tmp_path / "sweep"
+    settings = ["run.meta_iterations=40", "run.checkpoint_every=50", "evaluation.every=40"]
+    command = ["smoke", *settings, "run.seed=1..3", "--jobs", "2", "--dir", str(path)]
+    process = subprocess.Popen(
+        [*COMMAND, "sweep", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    runs = [path / "runs" / f"seed{seed}" for seed in (1, 2, 3)]
+    wait_until(lambda: all(num_lines(run) > 2 for run in runs[:2]))
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert out.splitlines()[-1].startswith("Stopped. Go on with: meta-rl sweep smoke ")
+    assert "seed1: stopped, " in out
+    assert "seed3" not in out
+    assert not runs[2].exists()
+    wait_until(lambda: not processes_with(str(path)))
+    for run in runs[:2]:
+        assert 2 <= load_checkpoint(run).meta_iteration < 40
+    assert sweep(*command).returncode == 0
+    assert all(is_finished(run) for run in runs)
+    whole = load_config("smoke", [*settings, "run.seed=1", f"run.dir={tmp_path / 'whole'}"])
+    with single_torch_thread():
+        start_run(whole, "whole", Console(quiet=True))
+    assert numbers(runs[0]) == numbers(tmp_path / "whole")
+    evaluated = call("evaluate", path, "--out", tmp_path / "evaluation")
+    shown = capsys.readouterr()
+    assert (evaluated, shown.err) == (0, "")
+    assert "interquartile mean" in shown.out
+    assert all(str(run) in shown.out for run in runs)
+
+
+def call(*arguments: object) -> int:
+    """The command in this process; returns its exit status."""
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with single_torch_thread(), pytest.raises(SystemExit) as ended:
+            app([str(argument) for argument in arguments])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return int(ended.value.code)
+
+
+def num_lines(run: Path) -> int:
+    file = run / "metrics.jsonl"
+    return file.read_text().count("\n") if file.exists() else 0
+
+
+def processes_with(text: str) -> list[str]:
+    """Command lines that hold a text."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes()
+        except OSError:
+            continue
+        if text.encode() in words:
+            found.append(words.decode())
+    return found
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_terminal_shows_a_live_table(tmp_path: Path):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+    variables = {**environment(), "TERM": "xterm-256color"}
+    del variables["COLUMNS"]
+    process = subprocess.Popen(
+        [*COMMAND, "sweep", "smoke", "--dir", str(tmp_path / "sweep")],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=variables,
+        start_new_session=True,
+    )
+    os.close(slave)
+    shown = b""
+    while chunk := read(master):
+        shown += chunk
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    for part in ("iteration", "run  running", "1 run: 1 running", "4/4", "1 run: 1 finished"):
+        assert part in text
+    assert "Return on test tasks" in text
+    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h"), "the cursor comes back"
+
+
+def read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux says so where the other end is closed
+        return b""
+
+
+def test_signals_are_noted_unless_they_were_ignored_before():
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in handled}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        with remember_signals() as received:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                os.kill(os.getpid(), number)
+        assert received == [signal.SIGTERM, signal.SIGINT]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], ["sweep needs a CONFIG first", "navigation"]),
+        (["run.seed=1..2"], ["sweep needs a CONFIG first"]),
+        (["smok"], ["did you mean smoke?"]),
+        (["smoke", "run.sed=1..2"], ["run.sed is not a setting; did you mean run.seed?"]),
+        (["smoke", "run.seed=2..1"], ["did you mean 1..2?"]),
+        (["smoke", "run.seed"], ["'run.seed' should have the form section.key=value"]),
+        (["smoke", "run.dir=x"], ["run.dir cannot be set in a sweep"]),
+        (["smoke", "--slurm-option", "a=1"], ["--slurm-option is for --slurm"]),
+        (["smoke", "--dir", "."], ["exists and is not a sweep"]),
+        (["smoke", "--dir", "/proc/sweep"], ["/proc/sweep cannot be written"]),
+    ],
+)
+def test_mistakes(capsys, monkeypatch, tmp_path: Path, arguments, parts):
+    monkeypatch.chdir(tmp_path)
+    Path("precious").touch()
+    status = call("sweep", *arguments)
+    err = capsys.readouterr().err
+    assert status == 1
+    assert err.startswith("Error: ")
+    for part in parts:
+        assert part in err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["precious"]

@@ -31,6 +31,7 @@ from meta_rl.training.held_out_tasks import (
     sampled_tasks,
 )
 from meta_rl.training.saved_policy import SavedPolicy, load_policy, untrained_policy
+from meta_rl.training.sweep.index import is_sweep
 
 RANDOM = "random"
 
@@ -159,11 +160,12 @@ def choose_tasks(env: ShardedEnv, choice: TaskChoice, config: Config) -> tuple[n
 
 
 def evaluation_folder(runs: Sequence[Path]) -> Path:
-    """An unused place for an evaluation: in the run directory of a single run, else here."""
+    """An unused place for an evaluation: in the folder of a single run or sweep, else here."""
     folder = Path()
     if len(runs) == 1:
         places = (runs[0], *runs[0].absolute().parents[:2])
-        folder = next((path for path in places if (path / "config.yaml").is_file()), folder)
+        homes = (path for path in places if is_sweep(path) or (path / "config.yaml").is_file())
+        folder = next(homes, folder)
     stem = f"evaluation-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / stem, 2
     while path.exists():

@@ -188,11 +188,16 @@ def test_ctrl_c_stops_all_runs_and_resuming_changes_nothing(tmp_path: Path, caps
     with single_torch_thread():
         start_run(whole, "whole", Console(quiet=True))
     assert numbers(runs[0]) == numbers(tmp_path / "whole")
-    evaluated = call("evaluate", path, "--out", tmp_path / "evaluation")
+    # The commands about runs take the sweep for its runs.
+    evaluated = call("evaluate", path)
     shown = capsys.readouterr()
     assert (evaluated, shown.err) == (0, "")
     assert "interquartile mean" in shown.out
     assert all(str(run) in shown.out for run in runs)
+    assert len(list(path.glob("evaluation-*/summary.json"))) == 1
+    assert call("report", path) == 0
+    page = (path / "report.html").read_text()
+    assert all(run.name in page for run in runs)
 
 
 def call(*arguments: object) -> int:

@@ -17,6 +17,7 @@ from meta_rl.training.checkpoint import read_best
 from meta_rl.training.evaluation import Evaluation
 from meta_rl.training.evaluation_job import LoadedGroup, TaskChoice, compare
 from meta_rl.training.saved_policy import SavedPolicy
+from meta_rl.training.sweep.index import is_sweep
 
 _NUM_REPLAYED_TASKS = 6
 _NUM_PATHS = 5
@@ -31,13 +32,14 @@ def report_path(runs: Sequence[Path], out: Path | None, *, force: bool) -> Path:
 
     Args:
         runs: as the user named them.
-        out: as the user wants it; None puts it into the run's directory, or here for several.
+        out: as the user wants it; None puts it into the run's directory or the sweep's, or here for
+            several.
         force: replace an earlier report.
 
     Raises:
         ReportError: there is a file already, or no folder that can be written.
     """
-    path = out or (run_dir_of(runs[0]) if len(runs) == 1 else Path()) / "report.html"
+    path = out or _home(runs) / "report.html"
     _check_absent(path, force=force)
     if path.is_dir():
         raise ReportError(f"{path} is a folder; --out should name a file")
@@ -46,6 +48,12 @@ def report_path(runs: Sequence[Path], out: Path | None, *, force: bool) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise ReportError(f"{path} cannot be written: the folder {path.parent} is read-only")
     return path
+
+
+def _home(runs: Sequence[Path]) -> Path:
+    if len(runs) > 1:
+        return Path()
+    return runs[0] if is_sweep(runs[0]) else run_dir_of(runs[0])
 
 
 def make_report(

@@ -254,6 +254,9 @@ def test_help(arguments):
 
 OPTIONS = {
     "train": {"arguments", "--resume", "--print-config"},
+    "report": {
+        *("runs", "--out", "--force", "--reference", "--num-tasks", "--steps", "--device"),
+    },
     "sweep": {"arguments", "--jobs", "--dir", "--slurm", "--slurm-option"},
     "evaluate": {
         *("runs", "--num-tasks", "--steps", "--episodes", "--step-size"),

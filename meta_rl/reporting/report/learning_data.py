@@ -18,7 +18,6 @@ def learning_data(record: RunRecord) -> dict[str, Any]:
     metrics = record.metrics
     return {
         "run": record.name,
-        "text": _text(record),
         "training": _returns(metrics, "train_return"),
         "validation": _returns(metrics, "validation_return"),
         "diagnostics": {
@@ -50,11 +49,3 @@ def _entry(record: dict[str, Any], name: str, stage: int) -> float | None:
 
 def _rounded(value: Any, digits: int) -> float | None:
     return round(value, digits) if isinstance(value, int | float) else None
-
-
-def _text(record: RunRecord) -> str:
-    accepted = [entry["accepted"] for entry in record.metrics if "accepted" in entry]
-    return (
-        f"{record.name}: the line search found a step in {sum(accepted)} of {len(accepted)} "
-        f"meta-updates; the policy reported is that of iteration {record.saved.meta_iteration}."
-    )

@@ -16,6 +16,7 @@ def run_data(record: RunRecord) -> dict[str, Any]:
     hardware, versions = facts.get("hardware") or {}, facts.get("versions") or {}
     last = record.metrics[-1] if record.metrics else {}
     env_steps, seconds = last.get("env_steps"), last.get("seconds_total")
+    accepted = [entry["accepted"] for entry in record.metrics if "accepted" in entry]
     resumed = len(facts.get("resumed") or [])
     values = {
         "Folder": str(saved.path),
@@ -23,6 +24,7 @@ def run_data(record: RunRecord) -> dict[str, Any]:
         "Seed": str(saved.config.run.seed),
         "Meta-iterations": f"{record.completed_iterations} of {saved.config.run.meta_iterations}",
         "Iteration reported": str(saved.meta_iteration),
+        "Line searches that found a step": f"{sum(accepted)} of {len(accepted)}",
         "Environment steps": f"{env_steps:,}" if env_steps is not None else _NOT_KNOWN,
         "Training time": _duration(seconds) if seconds is not None else _NOT_KNOWN,
         "Started": facts.get("start_time", _NOT_KNOWN),
@@ -32,15 +34,20 @@ def run_data(record: RunRecord) -> dict[str, Any]:
         if hardware
         else _NOT_KNOWN,
         "GPU": (hardware.get("gpu") or "none") if hardware else _NOT_KNOWN,
-        **{f"Version of {name}": str(version) for name, version in versions.items()},
+        **{f"{name} version": str(version) for name, version in versions.items()},
     }
     return {"name": record.name, "facts": [[label, str(value)] for label, value in values.items()]}
 
 
 def settings_data(configs: Sequence[Config]) -> list[dict[str, Any]]:
-    """Every setting with its meaning; ``values`` holds one entry where all runs agree."""
+    """Every setting with its meaning; ``values`` holds one entry where all runs agree.
+
+    All but ``run.dir``, the folder, which ``run_data`` names.
+    """
     table = []
     for name in setting_names():
+        if name == "run.dir":
+            continue
         section, key = name.split(".")
         values = [_text(getattr(getattr(config, section), key)) for config in configs]
         field = section_fields(Config.model_fields[section].annotation)[key]

@@ -2,15 +2,12 @@
 
 // How fast it adapts: return against adaptation steps, and over the range of tasks.
 
-const REFERENCE_MARKS = ["square", "triangle", "diamond", "cross"];
-const REFERENCE_COLOURS = ["var(--gain)", "var(--loss)", "var(--muted)", "var(--ramp-2)"];
-
 /** A reference that does not adapt, an oracle for example, is a level across the picture. */
 function referenceSeries(reference, index, steps) {
   const level = reference.mean.length === 1;
   const along = (values) => (level ? steps.map(() => values[0]) : values);
   return {
-    name: reference.name, colour: REFERENCE_COLOURS[index % REFERENCE_COLOURS.length],
+    name: reference.name, colour: referenceColour(index),
     mark: level ? null : REFERENCE_MARKS[index % REFERENCE_MARKS.length],
     line: "dashed", bars: !level, x: level ? steps : reference.mean.map((_, step) => step),
     y: along(reference.mean), low: along(reference.low), high: along(reference.high),
@@ -64,19 +61,17 @@ function adaptationChart(report) {
 function rangeChart(report) {
   const { tasks, adaptation } = report;
   const [name] = tasks.parameter_names;
-  const last = adaptation.mean.length - 1;
   const digits = digitsFor(adaptation.mean);
   const rows = [...tasks.rows].sort((a, b) => a.task[0] - b.task[0]);
-  const marks = ["circle", "square", "triangle", "diamond"];
   return chart({
-    label: `Return over the tasks`,
+    label: "Return over the tasks",
     description: `One point per task and adaptation step, against ${name}; `
       + "the table of tasks below has the numbers.",
     x: { label: tasks.parameter_labels[0], pad: 0.03 },
     y: { label: "undiscounted return" },
     height: (width) => (width < 500 ? 320 : 400),
     series: adaptation.mean.map((_, step) => ({
-      name: stepName(step), colour: stepColour(step, last), mark: marks[step % marks.length],
+      name: stepName(step), colour: stepColour(step), mark: stepMark(step),
       line: "none", x: rows.map((row) => row.task[0]), y: rows.map((row) => row.returns[step]),
     })),
     columns: [name, ...adaptation.mean.map((_, step) => stepName(step))],
@@ -106,7 +101,7 @@ function placeChart(report) {
     series: groups.map((group, index) => ({
       name: `${decimal(group[0].returns[last], digits)} to `
         + decimal(group[group.length - 1].returns[last], digits),
-      colour: ["var(--loss)", "var(--ramp-1)", "var(--ramp-0)", "var(--gain)"][index],
+      colour: ["var(--loss)", "var(--step-1)", "var(--muted)", "var(--gain)"][index],
       mark: marks[index], line: "none",
       x: group.map((row) => row.task[0]), y: group.map((row) => row.task[1]),
     })),

@@ -150,7 +150,7 @@ function drawChart(plot, spec, width) {
   // A square has as many pixels per unit upwards as along.
   const height = spec.square ? width - left - 14 + 26 + 46 : nominal;
   const frame = { left, top: 26, right: width - 14, bottom: height - 46 };
-  const xTicks = ticks(xRange[0], xRange[1], Math.max(2, (frame.right - frame.left) / 84),
+  const xTicks = ticks(xRange[0], xRange[1], Math.max(4, (frame.right - frame.left) / 84),
     spec.x.integer);
   const scales = {
     x: linear(xRange, [frame.left, frame.right]), xTicks,

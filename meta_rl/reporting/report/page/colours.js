@@ -1,16 +1,22 @@
 "use strict";
 
-// Colours live in the style sheet, light and dark; an adaptation step takes its own from a ramp.
+// Colours live in the style sheet, light and dark. Marks and dashes say the same once more.
 
-const RAMP_LENGTH = 4;
+const NUM_COLOURS = 8;
+const STEP_MARKS = ["circle", "square", "triangle", "diamond"];
+const REFERENCE_MARKS = ["square", "triangle", "diamond", "cross"];
 
-/** The CSS colour of adaptation step k of K. */
-function stepColour(step, numSteps) {
-  const position = numSteps === 0 ? 0 : (step / numSteps) * (RAMP_LENGTH - 1);
-  const below = Math.floor(position);
-  const share = Math.round((position - below) * 100);
-  if (share === 0) return `var(--ramp-${below})`;
-  return `color-mix(in oklab, var(--ramp-${below + 1}) ${share}%, var(--ramp-${below}))`;
+/** The CSS colour of an adaptation step, the same in every picture. */
+function stepColour(step) {
+  return `var(--step-${step % NUM_COLOURS})`;
+}
+
+function stepMark(step) {
+  return STEP_MARKS[step % STEP_MARKS.length];
+}
+
+function referenceColour(index) {
+  return `var(--reference-${index % REFERENCE_MARKS.length})`;
 }
 
 /** A CSS colour as one that a canvas takes, in today's colour scheme. */

@@ -3,7 +3,7 @@
 // How it was learned: returns on training and validation tasks, over meta-iterations or env steps.
 
 const X_AXES = {
-  meta_iteration: { label: "meta-iterations", pad: 0.01 },
+  meta_iteration: { label: "meta-iterations", pad: 0.01, integer: true },
   env_steps: { label: "env steps", pad: 0.01 },
 };
 
@@ -18,11 +18,10 @@ function bounds(mean, halfWidth) {
 function learningSeries(curves, table, axis, marks) {
   return curves.flatMap((curve, runIndex) => {
     const { mean, interval } = curve[table];
-    const last = mean.length - 1;
     return mean.map((values, step) => ({
       name: curves.length === 1 ? stepName(step) : `${stepName(step)}, ${plural(curves.length, "run")}`,
-      legend: runIndex === 0, colour: stepColour(step, Math.max(last, 1)),
-      width: 1.6, mark: marks ? ["circle", "square", "triangle", "diamond"][step % 4] : null,
+      legend: runIndex === 0, colour: stepColour(step),
+      width: 1.6, mark: marks ? stepMark(step) : null,
       opacity: curves.length > 1 ? 0.75 : 1,
       x: curve[table][axis], y: values, ...bounds(values, interval[step]),
     }));
@@ -62,7 +61,7 @@ function diagnosticChart(label, description, curves, name, axis) {
     x: X_AXES[axis], y: { label: "" },
     series: present.map((curve, index) => ({
       name: curve.run, legend: present.length > 1, width: 1.6,
-      colour: stepColour(index, Math.max(present.length - 1, 1)),
+      colour: stepColour(index),
       x: curve.training[axis], y: curve.diagnostics[name],
     })),
     columns: ["run", "meta-iteration", label],
@@ -92,8 +91,7 @@ function showLearning(report) {
         curves, "kl", axis)].filter(Boolean)),
   ].filter(Boolean));
   section.append(
-    element("p", { class: "quiet" }, "Bands are 95 % intervals over tasks. ",
-      curves.map((curve) => curve.text).join(" ")),
+    element("p", { class: "quiet" }, "Bands are 95 % intervals over tasks."),
     segmented("Over", [["meta_iteration", "meta-iterations"], ["env_steps", "env steps"]],
       "meta_iteration", draw),
     box);

@@ -51,7 +51,7 @@ function showReplays(report) {
     begin();
   } }, replays.tasks.map((task, index) =>
     element("option", { value: index }, `${task.label}: ${task.reasons}`)));
-  const speedChoice = element("select", { change: () => { state.speed = Number(speedChoice.value); } },
+  const speedChoice = element("select", { id: "replay-speed", change: () => { state.speed = Number(speedChoice.value); } },
     SPEEDS.map((speed) => element("option", { value: speed, selected: speed === state.speed },
       `${speed} \u00d7`)));
   const strip = element("div");
@@ -80,7 +80,7 @@ function showReplays(report) {
     if (width === 0) return;
     const task = replays.tasks[state.task];
     if (inPlane) {
-      drawPlane(canvas, width, replays, current(), state.time, stepColour(state.step, numSteps), task.goal);
+      drawPlane(canvas, width, replays, current(), state.time, stepColour(state.step), task.goal);
     } else {
       drawSolids(canvas, width, replays, current(), state.time, pacer());
     }
@@ -169,7 +169,7 @@ function showReplays(report) {
     const end = times.at(-1) ?? 1;
     const series = [{
       name: `${replays.signal.label}, ${stepName(state.step)}`, width: 2,
-      colour: stepColour(state.step, numSteps), x: times, y: episode.signal,
+      colour: stepColour(state.step), x: times, y: episode.signal,
     }];
     strip.replaceChildren(chart({
       label: `${replays.signal.title} over time`,

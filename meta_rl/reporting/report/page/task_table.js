@@ -18,17 +18,15 @@ function taskColumns(report, digits) {
       label: name, value: (row) => row.task[index], text: (row) => decimal(row.task[index], 3),
     })),
     ...adaptation.mean.map((_, step) => ({
-      label: step === 0 ? "before" : stepName(step),
+      label: step === 0 ? "before" : plural(step, "step"),
       value: (row) => row.returns[step], text: (row) => decimal(row.returns[step], digits),
     })),
   ];
   if (last > 0) {
     columns.push({
-      label: "gain", value: (row) => row.gain, text: (row) => signed(row.gain, digits),
+      label: "gain \u00b1 95 %", value: (row) => row.gain,
+      text: (row) => `${signed(row.gain, digits)} \u00b1 ${decimal(row.gain_interval, digits)}`,
       mark: (row) => (row.gain < 0 ? "loses" : "gains"),
-    }, {
-      label: "\u00b1 95 %", value: (row) => row.gain_interval,
-      text: (row) => decimal(row.gain_interval, digits),
     }, {
       label: "by adapting", value: (row) => -row.num_losing - row.num_clearly_losing / 1000,
       text: (row) => verdict(row, tasks.num_runs),

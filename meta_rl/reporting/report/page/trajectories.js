@@ -8,9 +8,9 @@ function points(packed) {
   return Array.from({ length: numbers.length / 2 }, (_, index) => [numbers[2 * index], numbers[2 * index + 1]]);
 }
 
-function pathSeries(paths, numSteps) {
+function pathSeries(paths) {
   return paths.flatMap((episodes, step) => episodes.map((path, episode) => ({
-    name: stepName(step), legend: episode === 0, colour: stepColour(step, numSteps),
+    name: stepName(step), legend: episode === 0, colour: stepColour(step),
     width: 1.2, opacity: 0.75,
     x: path.map(([x]) => x), y: path.map(([, y]) => y),
   })));
@@ -22,7 +22,7 @@ function goalSeries(goal) {
   return [{ name: "goal", colour: "var(--ink)", mark: "cross", line: "none", x: [x], y: [y] }];
 }
 
-function pathPanel(task, numSteps, range) {
+function pathPanel(task, range) {
   const paths = task.steps.map((step) => step.paths.map(points));
   const ends = paths.map((episodes, step) => {
     const [x, y] = [0, 1].map((axis) =>
@@ -33,7 +33,7 @@ function pathPanel(task, numSteps, range) {
     label: task.label, legend: false, square: true,
     description: `Paths from the start. They end, in the mean, at ${ends.join(", ")}.`,
     x: { label: "x", range: range.x }, y: { label: "y", range: range.y },
-    series: [...pathSeries(paths, numSteps), ...goalSeries(task.goal)],
+    series: [...pathSeries(paths), ...goalSeries(task.goal)],
     columns: ["adaptation", "path", "steps", "start x", "start y", "end x", "end y"],
     rows: () => paths.flatMap((episodes, step) => episodes.map((path, episode) => [
       stepName(step), String(episode + 1), String(path.length - 1),
@@ -52,9 +52,8 @@ function targetSeries(task, end) {
 
 function signalPanel(task, replays) {
   const perStep = replays.seconds_per_step ?? 1;
-  const numSteps = task.steps.length - 1;
   const series = task.steps.map((step, index) => ({
-    name: stepName(index), colour: stepColour(index, numSteps), width: 1.5,
+    name: stepName(index), colour: stepColour(index), width: 1.5,
     x: step.signal.map((_, time) => (time + 1) * perStep), y: step.signal,
   }));
   const horizon = Math.max(...task.steps.map((step) => step.signal.length)) * perStep;
@@ -82,13 +81,12 @@ function showTrajectories(replays) {
     document.querySelector('nav a[href="#trajectories"]').remove();
     return;
   }
-  const numSteps = replays.tasks[0].steps.length - 1;
   const [first] = replays.tasks;
   const shared = first.steps.map((_, step) => ({
-    name: stepName(step), colour: stepColour(step, numSteps),
+    name: stepName(step), colour: stepColour(step),
   })).concat(replays.view === "plane" ? goalSeries(first.goal) : targetSeries(first, 1));
   const panels = replays.view === "plane"
-    ? replays.tasks.map((task) => pathPanel(task, numSteps, replays.range))
+    ? replays.tasks.map((task) => pathPanel(task, replays.range))
     : replays.tasks.map((task) => signalPanel(task, replays));
   section.append(element("p", { class: "quiet" }, replays.trajectories_text),
     legend(shared), element("div", { class: "panels" }, panels));

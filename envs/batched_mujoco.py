@@ -10,8 +10,9 @@ from mujoco.batch import Batch, SimulationError
 
 from envs.task_env import BoolArray, FloatArray, IntArray
 
-# MuJoCo's own bound (mjMAXVAL) beyond which it calls a state unstable.
-_LARGEST_STABLE_VALUE = 1e10
+# MuJoCo calls positions, velocities and accelerations beyond 1e10 unstable. Accelerations inside a
+# control step are not seen from here, but velocities that they leave behind are beyond this bound.
+_LARGEST_STABLE_VALUE = 1e6
 
 
 def load_gymnasium_spec(file_name: str) -> mujoco.MjSpec:
@@ -115,7 +116,7 @@ class BatchedMujoco:
 
         Returns:
             Where the simulation diverged, [simulation]: MuJoCo raised an error, or the new
-            state is not finite or beyond MuJoCo's bound.
+            state is not finite or beyond all bounds.
         """
         rows: slice | IntArray = slice(None) if ids is None else ids
         failed = np.zeros(self.num_simulations, dtype=np.bool_)

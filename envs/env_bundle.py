@@ -10,7 +10,7 @@ parent with a message that names neither environment nor task.
 import importlib
 import inspect
 import pickle
-import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +23,15 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Dict
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+
+from envs.worker_processes import (
+    be_quiet_without_parent,
+    end_after_parent,
+    leave_signals_to_parent,
+)
+
+# Seconds that environments have to close themselves once the parent is gone.
+_CLOSING_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ def bundle_observation_space(observation_space: Box, num_slots: int) -> Dict:
             "reward": Box(-np.inf, np.inf, (num_slots,), np.float64),
             "terminated": Box(0, 1, (num_slots,), np.int8),
             "truncated": Box(0, 1, (num_slots,), np.int8),
+            "diverged": Box(0, 1, (num_slots,), np.int8),
         }
     )
 
@@ -107,10 +117,27 @@ class EnvBundle(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         self._pickled_recipe = pickled_recipe
         self._first_env = first_env
         self._count = count
+        self._is_ready = False
         self._envs: list[gymnasium.Env[Any, Any]] = []
+        self._task_source: gymnasium.Env[Any, Any] | None = None
         self._state: dict[str, Any] = {
             name: np.zeros(entry.shape or (), entry.dtype) for name, entry in space.spaces.items()
         }
+
+    def sample_tasks(
+        self, num_tasks: int, rng: np.random.Generator
+    ) -> NDArray[np.float64] | UserFault | None:
+        """Draw tasks in the first bundle, from an environment that is never reset or stepped."""
+        if self._first_env > 0:
+            return None
+        self._get_ready()
+        try:
+            if self._task_source is None:
+                self._task_source = pickle.loads(self._pickled_recipe)()
+            env: Any = self._task_source.unwrapped
+            return np.asarray(env.sample_tasks(num_tasks, rng), dtype=np.float64)
+        except Exception as error:
+            return self._fault(0, error, self._task_source)
 
     def set_tasks(self, tasks: NDArray[np.float64]) -> UserFault | None:
         """Give the environments their rows of `tasks` [num_envs, task_parameter]."""
@@ -133,7 +160,7 @@ class EnvBundle(gymnasium.Env[dict[str, Any], NDArray[Any]]):
 
         def reset_one(slot: int) -> None:
             observation, _ = self._envs[slot].reset(seed=seeds[self._first_env + slot])
-            self._store(slot, observation, 0.0, False, False)
+            self._store(slot, observation, 0.0, False, False, False)
 
         chosen = [slot for slot in range(self._count) if mask[self._first_env + slot]]
         fault = self._make_envs() or self._for_each(chosen, reset_one)
@@ -148,23 +175,35 @@ class EnvBundle(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         state["reward"][:] = 0.0
 
         def step_one(slot: int) -> None:
-            observation, reward, terminated, truncated, _ = self._envs[slot].step(action[slot])
-            self._store(slot, observation, float(reward), terminated, truncated)
+            env = self._envs[slot]
+            observation, reward, terminated, truncated, info = env.step(action[slot])
+            if info.get("diverged", False) or _mujoco_diverged(env):
+                last = state["observation"][slot].copy()
+                self._store(slot, last, 0.0, True, False, True)
+            else:
+                self._store(slot, observation, float(reward), terminated, truncated, False)
 
         running_slots = [int(slot) for slot in running if slot < self._count]
         return state, 0.0, False, False, {"fault": self._for_each(running_slots, step_one)}
 
     def close(self) -> None:
         """Close the environments."""
-        for env in self._envs:
+        be_quiet_without_parent()
+        for env in [*self._envs, *([self._task_source] if self._task_source else [])]:
             env.close()
+
+    def _get_ready(self) -> None:
+        """Arrange how this worker ends, before it runs any code of a user."""
+        if not self._is_ready:
+            self._is_ready = True
+            leave_signals_to_parent()
+            end_after_parent(_CLOSING_PATIENCE)
 
     def _make_envs(self) -> UserFault | None:
         """Make the environments unless they exist."""
         if self._envs:
             return None
-        # Control-C reaches the whole process group; only the parent shall answer it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._get_ready()
 
         def make(slot: int) -> None:
             self._envs.append(pickle.loads(self._pickled_recipe)())
@@ -178,19 +217,25 @@ class EnvBundle(gymnasium.Env[dict[str, Any], NDArray[Any]]):
             for slot in slots:
                 act(slot)
         except Exception as error:  # Whatever a user's code raises is the user's to read.
-            return self._fault(slot, error)
+            return self._fault(slot, error, self._envs[slot] if slot < len(self._envs) else None)
         return None
 
-    def _fault(self, slot: int, error: Exception) -> UserFault:
+    def _fault(self, slot: int, error: Exception, env: gymnasium.Env[Any, Any] | None) -> UserFault:
         return UserFault(
             env_index=self._first_env + slot,
             exception=f"{type(error).__name__}: {error}",
-            location=_user_location(error, self._envs[slot] if slot < len(self._envs) else None),
+            location=_user_location(error, env),
             traceback="".join(traceback.format_exception(error)),
         )
 
     def _store(
-        self, slot: int, observation: NDArray[Any], reward: float, terminated: bool, truncated: bool
+        self,
+        slot: int,
+        observation: NDArray[Any],
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        diverged: bool,
     ) -> None:
         """Write one environment's result, refusing a shape that would broadcast."""
         expected = self._state["observation"].shape[1:]
@@ -202,6 +247,21 @@ class EnvBundle(gymnasium.Env[dict[str, Any], NDArray[Any]]):
         self._state["reward"][slot] = reward
         self._state["terminated"][slot] = terminated
         self._state["truncated"][slot] = truncated
+        self._state["diverged"][slot] = diverged
+
+
+def _mujoco_diverged(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether MuJoCo has called the state unstable since the last reset.
+
+    It has then put the simulation back to its initial state, in the middle of the episode.
+    """
+    mujoco = sys.modules.get("mujoco")
+    data = getattr(env.unwrapped, "data", None)
+    if mujoco is None or not isinstance(data, mujoco.MjData):
+        return False
+    kinds = mujoco.mjtWarning
+    unstable = (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC)
+    return any(data.warning[int(kind)].number for kind in unstable)
 
 
 def _user_location(error: Exception, env: gymnasium.Env[Any, Any] | None) -> str:

@@ -3,8 +3,8 @@
 The environment's innermost class has `sample_tasks(num_tasks, rng)` and `set_task(task)`, and
 may have `task_parameter_names` and `task_range` (the least and the greatest value of each
 parameter, [2, task_parameter]). Bundles of environments (`env_bundle.py`) run in worker processes
-behind Gymnasium's AsyncVectorEnv. The parent keeps one environment, never reset or stepped, to
-ask it for its spaces and tasks.
+behind Gymnasium's AsyncVectorEnv. The parent makes one environment to ask it for its spaces; the
+first worker keeps one, never reset or stepped, to draw tasks from.
 """
 
 import math
@@ -45,8 +45,10 @@ AnswerT = TypeVar("AnswerT")
 class UserTaskVectorEnv(TaskVectorEnv):
     """A user's environments, several to a worker process.
 
-    Their own `info` does not travel; `info["reward_environment"]` is the whole reward. After an
-    `EnvironmentFault` the vector environment is closed and no process is left.
+    Their own `info` does not travel, except for `info["diverged"]`, which they may set;
+    `info["reward_environment"]` is the whole reward. Where MuJoCo calls their state unstable, the
+    episode ends as diverged. After an `EnvironmentFault` the vector environment is closed and no
+    process is left.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class UserTaskVectorEnv(TaskVectorEnv):
         recipe = UserEnvRecipe(spec, module, max_episode_steps, dict(options or {}))
         self._env_id = spec.id
         self._timeout = timeout
-        self._probe = make_user_env(recipe)
-        observation_space, action_space = _box_spaces(self._probe, self._env_id)
+        probe = make_user_env(recipe)
+        observation_space, action_space = _box_spaces(probe, self._env_id)
+        names = getattr(probe.unwrapped, "task_parameter_names", None)
         self.num_envs = num_envs
         self.single_observation_space: Box = observation_space
         self.single_action_space: Box = action_space
@@ -90,25 +93,30 @@ class UserTaskVectorEnv(TaskVectorEnv):
         self.action_space = batch_space(action_space, num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}
 
-        first_tasks = self._drawn_tasks(num_envs, np.random.default_rng(0))
-        names = getattr(self._probe.unwrapped, "task_parameter_names", None)
-        if names is None:
-            names = [f"task_{i}" for i in range(first_tasks.shape[1])]
-        self.task_parameter_names = tuple(names)
-        checked_tasks(first_tasks, num_envs, self.task_parameter_names)
-        self.task_range = _task_range(self._probe, len(self.task_parameter_names), self._env_id)
-
         num_workers = num_workers or os.cpu_count() or 1
         self._num_slots = math.ceil(num_envs / num_workers)
         self._terminated, self._truncated, self._was_reset = np.zeros((3, num_envs), dtype=np.bool_)
-        self._tasks = first_tasks
-        self._workers = self._start_workers(recipe)
-        self.closed = False
-        self.set_tasks(first_tasks)
+        self._tasks: FloatArray | None = None
+        try:
+            self._workers = self._start_workers(recipe)
+            self.closed = False
+            first_tasks = self._drawn_tasks(num_envs, np.random.default_rng(0))
+            if names is None:
+                names = [f"task_{i}" for i in range(first_tasks.shape[1])]
+            self.task_parameter_names = _checked_names(names, self._env_id)
+            checked_tasks(first_tasks, num_envs, self.task_parameter_names)
+            self.task_range = _task_range(probe, len(self.task_parameter_names), self._env_id)
+            self.set_tasks(first_tasks)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            probe.close()
 
     @property
     def tasks(self) -> FloatArray:
         """A copy of the tasks in force, [num_envs, task_parameter]."""
+        assert self._tasks is not None
         return self._tasks.copy()
 
     def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> FloatArray:
@@ -173,7 +181,10 @@ class UserTaskVectorEnv(TaskVectorEnv):
             reward,
             self._terminated.copy(),
             self._truncated.copy(),
-            {"reward_environment": reward.copy(), "diverged": np.zeros(self.num_envs, np.bool_)},
+            {
+                "reward_environment": reward.copy(),
+                "diverged": self._of_each_env(state["diverged"]).astype(np.bool_),
+            },
         )
 
     def close_extras(self) -> None:
@@ -239,23 +250,22 @@ class UserTaskVectorEnv(TaskVectorEnv):
         except multiprocessing.TimeoutError as error:
             late = [i for i, pipe in enumerate(self._workers.parent_pipes) if not pipe.poll(0)]
             cause = f"did not answer {call} within {self._timeout:g} s"
-            raise self._worker_fault(late, cause) from error
+            raise self._worker_fault(call, late, cause) from error
         except (EOFError, OSError) as error:
             dead = dead_workers(self._workers.processes, patience=1.0)
             for i in dead:
                 self._workers.processes[i].join()  # Only then is the exit code known.
             codes = sorted({str(self._workers.processes[i].exitcode) for i in dead})
             cause = f"died in {call} with exit code {' and '.join(codes)}"
-            raise self._worker_fault(dead, cause) from error
+            raise self._worker_fault(call, dead, cause) from error
 
     def _end_processes(self) -> None:
         self.closed = True
-        stop_workers(self._workers.processes, _CLOSING_PATIENCE)
+        stop_workers(self._workers.processes)
         for pipe in self._workers.parent_pipes:
             pipe.close()
         self._workers.error_queue.close()
         self._workers.closed = True  # Else its own finaliser would talk to the closed pipes.
-        self._probe.close()
 
     # Faults
 
@@ -272,16 +282,18 @@ class UserTaskVectorEnv(TaskVectorEnv):
             fault.traceback,
         )
 
-    def _worker_fault(self, workers: Sequence[int], cause: str) -> EnvironmentFault:
+    def _worker_fault(self, call: str, workers: Sequence[int], cause: str) -> EnvironmentFault:
         """End all processes and say which workers failed, and on which tasks."""
         self._end_processes()
-        envs = [i for i in range(self.num_envs) if i // self._num_slots in workers]
-        tasks = ", ".join(self._task_of(i) for i in envs[:_MAX_TASKS_IN_MESSAGE])
-        more = len(envs) - _MAX_TASKS_IN_MESSAGE
-        tasks += f" and {more} more" if more > 0 else ""
+        tasks = ""
+        if call != "sample_tasks":
+            envs = [i for i in range(self.num_envs) if i // self._num_slots in workers]
+            tasks = ", ".join(self._task_of(i) for i in envs[:_MAX_TASKS_IN_MESSAGE])
+            more = len(envs) - _MAX_TASKS_IN_MESSAGE
+            tasks = f" (tasks {tasks}{f' and {more} more' if more > 0 else ''})"
         plural = "s" if len(workers) > 1 else ""
         names = ", ".join(str(i) for i in workers)
-        return EnvironmentFault(f"{self._env_id}: worker{plural} {names} (tasks {tasks}) {cause}.")
+        return EnvironmentFault(f"{self._env_id}: worker{plural} {names}{tasks} {cause}.")
 
     def _check_finite(self, quantity: str, value: NDArray[Any]) -> None:
         """Stop if an environment's observation or reward is not finite."""
@@ -295,7 +307,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         )
 
     def _task_of(self, env: int) -> str:
-        return describe_task(self._tasks[env], self.task_parameter_names)
+        return describe_task(self.tasks[env], self.task_parameter_names)
 
     # Between [num_envs, ...] and [worker, slot, ...]
 
@@ -314,13 +326,18 @@ class UserTaskVectorEnv(TaskVectorEnv):
 
     def _drawn_tasks(self, num_tasks: int, rng: np.random.Generator) -> FloatArray:
         """What the environment's `sample_tasks` returns, as float64 [num_tasks, parameter]."""
-        env: Any = self._probe.unwrapped
-        try:
-            tasks = np.asarray(env.sample_tasks(num_tasks, rng), dtype=np.float64)
-        except Exception as error:
-            raise ValueError(
-                f"{self._env_id}: sample_tasks raised {type(error).__name__}: {error}."
-            ) from error
+        answers = self._exchange(
+            "sample_tasks",
+            partial(self._workers.call_async, "sample_tasks", num_tasks, rng),
+            self._workers.call_wait,
+        )
+        tasks = answers[0]
+        if isinstance(tasks, UserFault):
+            where = f" ({tasks.location})" if tasks.location else ""
+            self._end_processes()
+            raise EnvironmentFault(
+                f"{self._env_id}: sample_tasks raised {tasks.exception}{where}.", tasks.traceback
+            )
         if tasks.ndim != 2 or len(tasks) != num_tasks:
             raise ValueError(
                 f"{self._env_id}: sample_tasks({num_tasks}, rng) must return an array "
@@ -355,6 +372,18 @@ def make_user_env(recipe: UserEnvRecipe) -> gymnasium.Env[Any, Any]:
             f"{type(probe.unwrapped).__name__} has no method {' and no method '.join(missing)}."
         )
     return probe
+
+
+def _checked_names(names: Sequence[str], env_id: str) -> tuple[str, ...]:
+    """Names that can head the columns of a table."""
+    checked = tuple(names)
+    sound = all(isinstance(name, str) and name and name.isprintable() for name in checked)
+    if not sound or len(set(checked)) < len(checked):
+        raise ValueError(
+            f"{env_id}: task_parameter_names must be different names in printable letters, "
+            f"not {names!r}."
+        )
+    return checked
 
 
 def _box_spaces(probe: gymnasium.Env[Any, Any], env_id: str) -> tuple[Box, Box]:

@@ -2,8 +2,12 @@
 
 import multiprocessing
 import os
+import re
+import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -11,6 +15,8 @@ import pytest
 
 import envs
 from envs import EnvironmentFault
+from envs.env_bundle import UserEnvRecipe
+from envs.worker_processes import lean_spawning
 
 # The module of a user. `fault` says what goes wrong in the step of the tasks with power >= 1.
 SOURCE = """
@@ -33,7 +39,9 @@ class Drift(gymnasium.Env):
 
     def sample_tasks(self, num_tasks, rng):
         if self.fault == "sample" and num_tasks > 5:
-            raise KeyError("goal")
+            raise KeyError("goal")  # SAMPLE
+        if self.fault == "sample hangs" and num_tasks > 5:
+            time.sleep(600)
         return rng.uniform(0.0, 0.5, size=(num_tasks, 2))
 
     def set_task(self, task):
@@ -59,7 +67,8 @@ class Drift(gymnasium.Env):
             self.position = float("inf")
         if self.fault == "shape" and self.power >= 1:
             return np.zeros(3, np.float32), reward, False, False, {}
-        return self.observe(), reward, bool(self.goal < 0 and self.steps == 2), False, {}
+        info = {"diverged": self.fault == "diverge" and self.power >= 1 and self.steps == 2}
+        return self.observe(), reward, bool(self.goal < 0 and self.steps == 2), False, info
 
     def close(self):
         if self.fault.startswith("/"):
@@ -76,6 +85,27 @@ class Drift(gymnasium.Env):
             os._exit(3)
 
 
+class Physics(Drift):
+    def __init__(self):
+        super().__init__()
+        import mujoco
+
+        xml = "<mujoco><worldbody><body><freejoint/><geom size='1'/></body></worldbody></mujoco>"
+        self.mujoco = mujoco
+        self.model = mujoco.MjModel.from_xml_string(xml)
+        self.data = mujoco.MjData(self.model)
+
+    def reset(self, *, seed=None, options=None):
+        self.mujoco.mj_resetData(self.model, self.data)
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        if self.power >= 1 and self.steps == 1:
+            self.data.qvel[:] = 1e12
+        self.mujoco.mj_step(self.model, self.data)
+        return super().step(action)
+
+
 class Imports(Drift):
     def step(self, action):
         observation, _, *rest = super().step(action)
@@ -85,9 +115,11 @@ class Imports(Drift):
 
 
 gymnasium.register("Drift-v0", Drift, max_episode_steps=5)
+gymnasium.register("Physics-v0", Physics, max_episode_steps=5)
 gymnasium.register("Imports-v0", "drifting:Imports", max_episode_steps=5)
 """
 RAISING_LINE = SOURCE[: SOURCE.index("# LINE")].count("\n") + 1
+SAMPLING_LINE = SOURCE[: SOURCE.index("# SAMPLE")].count("\n") + 1
 NUM_ENVS = 5
 
 
@@ -100,7 +132,7 @@ def _user_module(tmp_path_factory):
     yield
     sys.path.remove(str(folder))
     sys.modules.pop("drifting", None)
-    for env_id in ("Drift-v0", "Imports-v0"):
+    for env_id in ("Drift-v0", "Imports-v0", "Physics-v0"):
         gymnasium.registry.pop(env_id, None)
 
 
@@ -256,8 +288,8 @@ def test_an_observation_of_the_wrong_shape_is_a_fault():
 def test_closing_lets_the_environments_close_themselves(tmp_path):
     record = tmp_path / "record"
     make(options={"fault": str(record)}, num_threads=1).close()
-    # The five of the worker and the one that the parent asks for tasks.
-    assert record.read_text().split() == ["closed"] * (NUM_ENVS + 1)
+    # The five of the worker, its one for tasks, and the one that the parent asks for spaces.
+    assert record.read_text().split() == ["closed"] * (NUM_ENVS + 2)
 
 
 def test_dropping_the_environment_ends_its_workers():
@@ -267,9 +299,6 @@ def test_dropping_the_environment_ends_its_workers():
 
 
 def test_a_script_without_main_guard_runs_once(tmp_path):
-    import subprocess
-    from pathlib import Path
-
     folder = tmp_path / "scripts"
     folder.mkdir()
     (folder / "drifting.py").write_text(SOURCE)
@@ -295,11 +324,131 @@ def test_a_script_without_main_guard_runs_once(tmp_path):
 
 def test_sample_tasks_that_raises_is_a_fault():
     env = make(options={"fault": "sample"})
+    with pytest.raises(EnvironmentFault) as caught:
+        env.sample_tasks(6, np.random.default_rng(0))
+    location = f"drifting.py:{SAMPLING_LINE}"
+    assert str(caught.value) == f"Drift-v0: sample_tasks raised KeyError: 'goal' ({location})."
+    assert "in sample_tasks" in caught.value.worker_traceback
+
+
+def test_sample_tasks_that_hangs_is_a_fault():
+    env = make(options={"fault": "sample hangs"}, timeout=5.0)
+    with pytest.raises(EnvironmentFault) as caught:
+        env.sample_tasks(6, np.random.default_rng(0))
+    assert str(caught.value) == "Drift-v0: worker 0 did not answer sample_tasks within 5 s."
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "b\nc"), ("a", ""), ("a", 1)])
+def test_names_that_cannot_head_a_table_are_refused(monkeypatch, names):
+    import drifting
+
+    monkeypatch.setattr(drifting.Drift, "task_parameter_names", names)
+    with pytest.raises(ValueError, match="task_parameter_names must be different names"):
+        make(num_threads=1)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options"), [("Drift-v0", {"fault": "diverge"}), ("Physics-v0", {})]
+)
+def test_a_diverged_simulation_ends_its_episode(env_id, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it runs
+    env = make(f"drifting:{env_id}", options=options)
+    tasks = np.tile([0.25, 0.5], (NUM_ENVS, 1))
+    tasks[3, 0] = 1.5
+    env.set_tasks(tasks)
+    env.reset(seed=0)
+    before = env.step(zero_actions())
+    after = env.step(zero_actions())
+    env.close()
+    assert not before[4]["diverged"].any()
+    expected = np.arange(NUM_ENVS) == 3
+    for flag in (after[2], after[4]["diverged"], after[1] == 0):
+        np.testing.assert_array_equal(flag, expected)
+    np.testing.assert_array_equal(after[0][3], before[0][3])
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and not a zombie that nobody has waited for yet."""
     try:
-        with pytest.raises(EnvironmentFault, match="sample_tasks raised KeyError: 'goal'"):
-            env.sample_tasks(6, np.random.default_rng(0))
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_are_the_parents_business(number):
+    env = make()
+    try:
+        env.reset(seed=0)
+        workers = [process.pid for process in multiprocessing.active_children()]
+        for pid in workers:
+            os.kill(pid, number)
+        time.sleep(0.2)
+        assert env.step(zero_actions())[0].shape == (NUM_ENVS, 2)
+        assert all(running(pid) for pid in workers)
     finally:
         env.close()
+
+
+@needs_proc
+def test_a_worker_listens_to_neither_from_its_first_instruction():
+    recipe = UserEnvRecipe(gymnasium.spec("CartPole-v1"), None, None, {})
+    with lean_spawning():
+        process = multiprocessing.get_context("spawn").Process(target=recipe)
+        process.start()
+    blocked = int(
+        re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())[1], 16
+    )
+    process.join()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert blocked >> (number - 1) & 1
+        assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+PARENT = """
+import multiprocessing, sys, threading
+import numpy, drifting, envs
+env = envs.make_task_vector_env(
+    "drifting:Drift-v0", 5, num_threads=2, timeout=600.0, options={"fault": sys.argv[1]}
+)
+tasks = numpy.tile([0.25, 0.5], (5, 1))
+tasks[3, 0] = 1.5
+env.set_tasks(tasks)
+env.reset(seed=0)
+print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+env.step(numpy.zeros((5, 1)))
+sys.stdin.read()
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize("fault", ["none", "hang"])
+def test_no_worker_outlives_a_parent_that_is_killed(tmp_path, fault):
+    (tmp_path / "drifting.py").write_text(SOURCE)
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, fault],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    workers = [int(word) for word in process.stdout.readline().split()]
+    assert len(workers) == 2
+    time.sleep(0.3)  # one of the workers now hangs, if any is to
+    assert all(running(pid) for pid in workers)
+    process.kill()
+    deadline = time.monotonic() + 20
+    while any(running(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # One line of Python's own may say that semaphores of the killed process were cleaned up.
+    assert "Traceback" not in process.communicate()[1]
 
 
 def test_a_module_that_cannot_be_imported_is_refused_in_one_sentence(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ def evaluate(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN [RUN ...]",
+            metavar="RUN",
             help="A run directory, a checkpoint, a sweep, or several seeds of one setting.",
             show_default=False,
         ),
@@ -36,7 +36,10 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(help="Of the tasks and episodes.", show_default=False)
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", show_default=False)] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda", help="Where tensors live.", show_default=False),
+    ] = None,
     grid: Annotated[
         int | None,
         typer.Option(

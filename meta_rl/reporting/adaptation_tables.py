@@ -119,9 +119,14 @@ def print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> Non
 
 
 def _notable_tasks(gains: TaskGains) -> dict[int, str]:
-    """The best, the worst, and those that lose most; by return, and what is notable on each."""
+    """The best, the worst, and those that lose most; by return, and what is notable on each.
+
+    Few tasks are shown all.
+    """
     order = np.argsort(-gains.after, kind="stable")
-    best, worst = order[:_NUM_BEST_AND_WORST], order[-_NUM_BEST_AND_WORST:]
+    few = len(order) <= 2 * _NUM_BEST_AND_WORST
+    num_named = 1 if few else _NUM_BEST_AND_WORST
+    best, worst = (order[:num_named], order[-num_named:]) if len(order) > 1 else ([], [])
     losing = np.flatnonzero(gains.num_losing_runs)
     losing = losing[np.argsort(gains.gain[losing], kind="stable")][:_MAX_LOSING]
     notes = {}
@@ -129,7 +134,7 @@ def _notable_tasks(gains: TaskGains) -> dict[int, str]:
         words = [word for word, chosen in (("best", best), ("worst", worst)) if index in chosen]
         if gains.num_losing_runs[index]:
             words.append(_loss(gains, index))
-        if words and (index in best or index in worst or index in losing):
+        if few or index in best or index in worst or index in losing:
             notes[index] = ", ".join(words)
     return notes
 
@@ -137,7 +142,7 @@ def _notable_tasks(gains: TaskGains) -> dict[int, str]:
 def _loss(gains: TaskGains, index: int) -> str:
     if gains.num_runs == 1:
         clearly = gains.num_clearly_losing_runs[index] > 0
-        return "loses" if clearly else "loses, within its interval"
+        return "loses" if clearly else "loses, within interval"
     return f"loses in {gains.num_losing_runs[index]} of {gains.num_runs} runs"
 
 

@@ -46,7 +46,7 @@ def test_the_tasks_that_lose_are_named_beside_the_best_and_the_worst():
     lines = shown_tasks(gains_of(before, after))
     assert lines == {
         **{19: "best", 18: "best", 17: "best"},
-        **{12: "loses, within its interval", 10: "loses"},
+        **{12: "loses, within interval", 10: "loses"},
         **{2: "worst", 1: "worst", 0: "worst"},
     }
 
@@ -57,6 +57,13 @@ def test_of_many_tasks_that_lose_the_ten_greatest_losses_are_shown():
     lines = shown_tasks(gains_of(before, after))
     assert list(lines) == [0, 1, 2, *range(30, 40)]
     assert lines[39] == "worst, loses"
+
+
+def test_few_tasks_are_shown_all():
+    assert shown_tasks(gains_of([0.0] * 4, [4.0, 6.0, -5.0, 5.0])) == {
+        **{1: "best", 3: "", 0: "", 2: "worst, loses"},
+    }
+    assert shown_tasks(gains_of([0.0], [4.0])) == {0: ""}
 
 
 def shown_tasks(gains: TaskGains) -> dict[int, str]:

@@ -38,6 +38,7 @@ def adaptation_figure(groups: Sequence[PolicyGroup], title: str) -> Figure:
         else:
             _draw_curve(axes, group, colour, marker, label)
     num_tasks = len(groups[0].curves[0].task)
+    thin_lines = ", thin: single runs" if any(len(group.policies) > 1 for group in groups) else ""
     axes.set_xlabel("adaptation steps")
     axes.set_ylabel("return")
     axes.set_title(title, fontsize="medium", loc="left")
@@ -50,7 +51,7 @@ def adaptation_figure(groups: Sequence[PolicyGroup], title: str) -> Figure:
         loc="outside lower center",
         ncols=min(3, len(groups)),
         frameon=False,
-        title=f"mean over {num_tasks} tasks, shaded: 95 % interval over tasks",
+        title=f"mean over {num_tasks} tasks, shaded: 95 % interval over tasks{thin_lines}",
         title_fontsize="small",
         fontsize="small",
     )

@@ -126,12 +126,12 @@ def _notable_tasks(gains: TaskGains) -> dict[int, str]:
     order = np.argsort(-gains.after, kind="stable")
     few = len(order) <= 2 * _NUM_BEST_AND_WORST
     num_named = 1 if few else _NUM_BEST_AND_WORST
-    best, worst = (order[:num_named], order[-num_named:]) if len(order) > 1 else ([], [])
+    best, worst = order[:num_named], order[-num_named:]
     losing = np.flatnonzero(gains.num_losing_runs)
     losing = losing[np.argsort(gains.gain[losing], kind="stable")][:_MAX_LOSING]
     notes = {}
     for index in order.tolist():
-        words = [word for word, chosen in (("best", best), ("worst", worst)) if index in chosen]
+        words = ["best"] if index in best else ["worst"] if index in worst else []
         if gains.num_losing_runs[index]:
             words.append(_loss(gains, index))
         if few or index in best or index in worst or index in losing:

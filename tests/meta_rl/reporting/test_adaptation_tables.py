@@ -63,7 +63,7 @@ def test_few_tasks_are_shown_all():
     assert shown_tasks(gains_of([0.0] * 4, [4.0, 6.0, -5.0, 5.0])) == {
         **{1: "best", 3: "", 0: "", 2: "worst, loses"},
     }
-    assert shown_tasks(gains_of([0.0], [4.0])) == {0: ""}
+    assert shown_tasks(gains_of([0.0], [4.0])) == {0: "best"}
 
 
 def shown_tasks(gains: TaskGains) -> dict[int, str]:

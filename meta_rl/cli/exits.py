@@ -58,11 +58,19 @@ def remember_signals() -> Iterator[list[int]]:
         del frame
         received.append(signal_number)
 
-    for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    handlers = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    for number, handler in handlers.items():
         # Left alone where it is ignored already, as SIGHUP is below nohup.
-        if signal.getsignal(handled) is not signal.SIG_IGN:
-            signal.signal(handled, note)
-    yield received
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

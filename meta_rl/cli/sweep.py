@@ -11,6 +11,8 @@ import typer
 from meta_rl.cli.exits import fail, one_sentence_errors, remember_signals
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from meta_rl.training.sweep.index import SweepRun
 
 
@@ -65,11 +67,8 @@ def sweep(
         fail("--slurm-option is for --slurm")
     path = folder or plan.default_path
 
-    # Here, so that a mistake in the settings is reported without waiting for torch.
     from rich.console import Console
 
-    from meta_rl.reporting.sweep_table import print_sweep_table
-    from meta_rl.training.evaluation_table import EvaluationTableError
     from meta_rl.training.folder_lock import FolderLockError, lock_folder
     from meta_rl.training.sweep.index import SweepError, create_sweep
     from meta_rl.training.sweep.progress import SweepProgress, summary
@@ -80,7 +79,7 @@ def sweep(
     console = Console()
     with (
         remember_signals() as signals,
-        one_sentence_errors(SweepError, FolderLockError, EvaluationTableError, OSError),
+        one_sentence_errors(SweepError, FolderLockError, OSError),
     ):
         options = parse_options(slurm_option or []) if slurm else {}
         runs = create_sweep(path, plan)
@@ -104,7 +103,7 @@ def sweep(
                         should_stop=lambda: bool(signals),
                         show=progress.show,
                     )
-        print_sweep_table(console, [entry.run for entry in watched if entry.state == "finished"])
+        _print_table(console, [entry.run for entry in watched if entry.state == "finished"])
     progress.note(f"Sweep directory: {path}")
     if signals:
         progress.note(f"Stopped. Go on with: {shlex.join(['meta-rl', *sys.argv[1:]])}")
@@ -113,6 +112,16 @@ def sweep(
     if failed:
         logs = ", ".join(str(run.log_file) for run in failed)
         fail(f"{len(failed)} of {len(watched)} runs failed, see {logs}")
+
+
+def _print_table(console: "Console", runs: Sequence["SweepRun"]) -> None:
+    # Here, because it needs torch, which would slow down the start and fill memory meanwhile.
+    from meta_rl.reporting.sweep_table import print_sweep_table
+    from meta_rl.training.checkpoint import CheckpointError
+    from meta_rl.training.evaluation_table import EvaluationTableError
+
+    with one_sentence_errors(CheckpointError, EvaluationTableError):
+        print_sweep_table(console, runs)
 
 
 def _submit(

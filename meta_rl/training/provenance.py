@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import meta_rl
 
 _LIBRARIES = ("torch", "gymnasium", "mujoco", "numpy")
@@ -18,6 +16,8 @@ _LIBRARIES = ("torch", "gymnasium", "mujoco", "numpy")
 
 def describe_process() -> dict[str, Any]:
     """Describes this process, for ``run.json``."""
+    import torch  # takes seconds, which those who only look at run directories should not pay
+
     return {
         "start_time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command_line": sys.argv,

@@ -30,6 +30,14 @@ from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
 from meta_rl.types import ActionDistribution, MetaUpdateStats, Params, PolicyGradientBatch
 
+TaskMean = Callable[[Tensor, int], Tensor]
+"""(sum over this process's tasks, how many they are) -> mean over the tasks of the meta-batch."""
+
+
+def mean_in_one_process(total: Tensor, num_tasks: int) -> Tensor:
+    """The ``TaskMean`` of a process that has all the tasks."""
+    return total / num_tasks
+
 
 class MetaData(NamedTuple):
     """The episodes of one meta-iteration, a pytree with a leading task axis throughout.
@@ -115,6 +123,7 @@ def maml_trpo_update(
     trust_region: TrustRegionSettings,
     curvature_stride: int,
     steps_per_chunk: int,
+    task_mean: TaskMean,
 ) -> tuple[Params, MetaUpdateStats]:
     """One meta-update of the initialisation.
 
@@ -129,6 +138,7 @@ def maml_trpo_update(
         steps_per_chunk: as many tasks are vmapped at once as have no more steps than this. It
             changes no result beyond the order of summation: on a CPU, a chunk's activations
             should stay in the cache.
+        task_mean: how means over tasks are taken, perhaps together with other processes.
 
     Returns:
         The new theta (the same tensors where the line search fails) and what happened.
@@ -137,12 +147,12 @@ def maml_trpo_update(
     thinned_chunks = split_tasks(every_nth_step(data, curvature_stride), steps_per_chunk)
 
     theta = ravel(meta_params)
-    gradient, surrogate = meta_gradient(inner_loop, meta_params, chunks)
+    gradient, surrogate = meta_gradient(inner_loop, meta_params, chunks, task_mean)
     new_theta, stats = trust_region_step(
         theta,
-        ravel(gradient),
-        meta_curvature_product(inner_loop, meta_params, thinned_chunks),
-        meta_evaluation(inner_loop, meta_params, chunks),
+        gradient,
+        meta_curvature_product(inner_loop, meta_params, thinned_chunks, task_mean),
+        meta_evaluation(inner_loop, meta_params, chunks, task_mean),
         surrogate=surrogate,
         settings=trust_region,
     )
@@ -150,37 +160,52 @@ def maml_trpo_update(
 
 
 def meta_gradient(
-    inner_loop: InnerLoop, meta_params: Params, chunks: Sequence[MetaData]
-) -> tuple[Params, Tensor]:
-    """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``."""
+    inner_loop: InnerLoop,
+    meta_params: Params,
+    chunks: Sequence[MetaData],
+    task_mean: TaskMean = mean_in_one_process,
+) -> tuple[Tensor, Tensor]:
+    """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``.
 
-    def summed_surrogate(params: Params, chunk: MetaData) -> Tensor:
-        return vmap(_surrogate)(_distributions(inner_loop, params, chunk), chunk.post).sum()
+    Returns:
+        [num_parameters], in the order of ``ravel``, and [].
+    """
 
-    per_chunk = [grad_and_value(summed_surrogate)(meta_params, chunk) for chunk in chunks]
-    num_tasks = _num_tasks(chunks)
-    gradient = {
-        name: sum(gradient[name] for gradient, _ in per_chunk) / num_tasks for name in meta_params
-    }
-    return gradient, sum(surrogate for _, surrogate in per_chunk) / num_tasks
+    def task_surrogate(theta: Tensor, task: MetaData) -> Tensor:
+        params = unravel(theta, meta_params)
+        return _surrogate(inner_loop.adapted_distribution(params, task), task.post)
+
+    theta = ravel(meta_params)
+    per_task = vmap(grad_and_value(task_surrogate), in_dims=(None, 0))
+    of_chunks = [per_task(theta, chunk) for chunk in chunks]
+    gradient, surrogate = zip(*of_chunks, strict=True)
+    return _mean_of_chunks(gradient, task_mean), _mean_of_chunks(surrogate, task_mean)
 
 
 def meta_curvature_product(
-    inner_loop: InnerLoop, meta_params: Params, chunks: Sequence[MetaData]
+    inner_loop: InnerLoop,
+    meta_params: Params,
+    chunks: Sequence[MetaData],
+    task_mean: TaskMean = mean_in_one_process,
 ) -> Callable[[Tensor], Tensor]:
     """``v -> F v``, F the Hessian of the meta-constraint ``mean_i KL`` at theta.
 
     With J the Jacobian of the adapted policies' outputs with respect to theta, through the
     inner loop, F equals ``J^T (Fisher matrix of the outputs) J`` exactly.
     """
-    num_tasks = _num_tasks(chunks)
+    theta = ravel(meta_params)
 
     def chunk_product(chunk: MetaData) -> Callable[[Tensor], Tensor]:
         weight = chunk.post.weight
-        step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0) / num_tasks
+        step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0)
+        # Each task has a theta of its own, and so a product of its own.
+        shape = (len(weight), len(theta))
 
-        def outputs(theta: Tensor) -> ActionDistribution:
-            return _distributions(inner_loop, unravel(theta, meta_params), chunk)
+        def outputs(theta_MN: Tensor) -> ActionDistribution:
+            def task_outputs(theta: Tensor, task: MetaData) -> ActionDistribution:
+                return inner_loop.adapted_distribution(unravel(theta, meta_params), task)
+
+            return vmap(task_outputs)(theta_MN, chunk)
 
         def output_curvature(
             distribution: ActionDistribution, tangent: ActionDistribution
@@ -188,14 +213,18 @@ def meta_curvature_product(
             product = fisher_vector_product(distribution, tangent)
             return ActionDistribution(*(step_weight[..., None] * x for x in product))
 
-        return gauss_newton_product(outputs, ravel(meta_params), output_curvature)
+        product = gauss_newton_product(outputs, theta.expand(shape), output_curvature)
+        return lambda v: product(v.expand(shape))
 
     products = [chunk_product(chunk) for chunk in chunks]
-    return lambda v: torch.stack([product(v) for product in products]).sum(0)
+    return lambda v: _mean_of_chunks([product(v) for product in products], task_mean)
 
 
 def meta_evaluation(
-    inner_loop: InnerLoop, meta_params: Params, chunks: Sequence[MetaData]
+    inner_loop: InnerLoop,
+    meta_params: Params,
+    chunks: Sequence[MetaData],
+    task_mean: TaskMean = mean_in_one_process,
 ) -> Callable[[Tensor], TrustRegionPoint]:
     """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old."""
 
@@ -213,10 +242,12 @@ def meta_evaluation(
     def evaluate(theta: Tensor) -> TrustRegionPoint:
         params = unravel(theta, meta_params)
         points = [
-            vmap(task_point)(_distributions(inner_loop, params, chunk), old, chunk.post)
+            torch.stack(
+                vmap(task_point)(_distributions(inner_loop, params, chunk), old, chunk.post), dim=1
+            )
             for chunk, old in zip(chunks, old_distributions, strict=True)
         ]
-        return TrustRegionPoint(*(torch.cat(values).mean() for values in zip(*points, strict=True)))
+        return TrustRegionPoint(*_mean_of_chunks(points, task_mean))
 
     return evaluate
 
@@ -252,5 +283,13 @@ def _surrogate(distribution: ActionDistribution, post: PolicyGradientBatch) -> T
     )
 
 
-def _num_tasks(chunks: Sequence[MetaData]) -> int:
-    return sum(len(chunk.post.weight) for chunk in chunks)
+def _mean_of_chunks(of_chunks: Sequence[Tensor], task_mean: TaskMean) -> Tensor:
+    """Means over the leading task axis of all chunks.
+
+    They are summed in double precision, in which a sum of single-precision numbers rounds hardly
+    ever: the mean does not depend on how tasks are shared out to chunks and processes. Conjugate
+    gradient would make visible differences of the smallest ones.
+    """
+    sums = [x.double().sum(0) for x in of_chunks]
+    num_tasks = sum(len(x) for x in of_chunks)
+    return task_mean(torch.stack(sums).sum(0), num_tasks).to(of_chunks[0].dtype)

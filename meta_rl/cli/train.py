@@ -54,19 +54,24 @@ def train(
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
-    from meta_rl.training.run_directory import RunDirectoryError
+    from meta_rl.training.ranks import RankError, is_restart, join_ranks
+    from meta_rl.training.run_directory import RunDirectoryError, run_to_restart
 
-    console = Console()
     with (
         stop_on_signals(),
         one_sentence_errors(
             *(CheckpointError, ConfigError, DeviceError, EnvironmentFault),
-            *(NumericalError, OSError, RunDirectoryError),
+            *(NumericalError, OSError, RankError, RunDirectoryError),
         ),
+        join_ranks() as ranks,
     ):
+        # The other ranks have nothing to say that the first does not.
+        console = Console(quiet=not ranks.is_first)
+        if resume is None and is_restart():
+            resume = run_to_restart(config)
         if resume is not None:
-            result = resume_run(resume, config, console)
+            result = resume_run(resume, config, console, ranks)
         else:
-            result = start_run(config, Path(name).stem, console)
+            result = start_run(config, Path(name).stem, console, ranks)
     print_adaptation_curves(console, result.curves)
     console.print(f"Run directory: {result.path}", soft_wrap=True, highlight=False, markup=False)

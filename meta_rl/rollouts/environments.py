@@ -42,10 +42,12 @@ def make_env(config: Config, num_tasks: int, num_episodes: int) -> ShardedEnv:
 
 
 def num_usable_cpus() -> int:
-    """CPUs that this process may run on."""
+    """CPUs that this process may run on, its share of them where torchrun has started several."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        num_cpus = len(os.sched_getaffinity(0))
+    else:
+        num_cpus = os.cpu_count() or 1
+    return max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEnv:

@@ -52,6 +52,14 @@ class AdaptationCurve:
         return self.episode_return.mean(-1)
 
 
+def joined_curve(curves: Sequence[AdaptationCurve]) -> AdaptationCurve:
+    """One curve over the tasks of all."""
+    return AdaptationCurve(
+        task=np.concatenate([curve.task for curve in curves]),
+        episode_return=np.concatenate([curve.episode_return for curve in curves]),
+    )
+
+
 def adaptation_curve(episodes: Sequence[RolloutBatch]) -> AdaptationCurve:
     """The curve of episodes collected at adaptation steps 0, 1, ..., K."""
     returns = [rollouts.episode_return.double().cpu().numpy() for rollouts in episodes]

@@ -7,11 +7,12 @@ class DeviceError(ValueError):
     """The device that was asked for is not there."""
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """``auto`` takes a GPU where there is one.
 
     Args:
         name: ``auto``, ``cpu`` or ``cuda``.
+        local_rank: which of several processes on this machine asks; each takes a GPU of its own.
 
     Raises:
         DeviceError: CUDA was asked for and is not available.
@@ -22,4 +23,11 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(
             "run.device=cuda, but torch finds no CUDA device here; use run.device=auto or cpu"
         )
-    return torch.device(name)
+    if name == "cpu":
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise DeviceError(
+            f"there are {torch.cuda.device_count()} CUDA devices here, too few for a process with "
+            f"local rank {local_rank}; start fewer processes, or use run.device=cpu"
+        )
+    return torch.device("cuda", local_rank)

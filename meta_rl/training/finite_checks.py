@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from meta_rl.algorithms.maml_trpo import InnerLoop, MetaData, meta_gradient, split_tasks
+from meta_rl.ops.params import unravel
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError, named_task
 from meta_rl.types import MetaUpdateStats, Params, PolicyGradientBatch
@@ -86,9 +87,11 @@ class FiniteChecks:
             for task, chunk in enumerate(split_tasks(data, 1)):
                 gradient, surrogate = meta_gradient(self.inner_loop, before, [chunk])
                 self._refuse("the meta-loss", task, _all_finite(surrogate))
-                for name, value in gradient.items():
+                for name, value in unravel(gradient, before).items():
                     self._refuse(f"the meta-gradient ({name})", task, _all_finite(value))
-            raise NumericalError("the meta-gradient is not finite, although that of each task is")
+            raise NumericalError(
+                "the meta-gradient is not finite, although that of each task here is"
+            )
         if not _all_finite(*after.values()):
             name = next(name for name, value in after.items() if not _all_finite(value))
             raise NumericalError(f"the meta-parameter {name} is not finite")

@@ -1,7 +1,7 @@
 """Starting, resuming and finishing a training run, as the commands do it."""
 
 import shlex
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from meta_rl.training.checkpoint import (
     repair_best,
 )
 from meta_rl.training.progress import Progress
+from meta_rl.training.ranks import ALONE, Ranks
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import train
 from meta_rl.training.run_directory import (
@@ -25,9 +26,10 @@ from meta_rl.training.run_directory import (
     create_run_directory,
     open_run_directory,
 )
-from meta_rl.training.run_log import RunLog
+from meta_rl.training.run_log import RunLog, SilentLog, TrainingLog
 from meta_rl.training.seeding import Split
 from meta_rl.training.trainer_state import TrainerState, restore
+from meta_rl.types import Params
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,24 @@ class TrainingResult:
     curves: dict[str, AdaptationCurve]
 
 
-def start_run(config: Config, name: str, console: Console) -> TrainingResult:
+def start_run(config: Config, name: str, console: Console, ranks: Ranks = ALONE) -> TrainingResult:
     """Trains from scratch in a new run directory.
 
     Raises:
         RunDirectoryError: the directory exists or cannot be written.
-        EnvironmentFault, DeviceError, NumericalError: as ``RLExperiment`` and ``train``.
+        EnvironmentFault, DeviceError, NumericalError, RankError: as ``RLExperiment`` and
+            ``train``.
     """
-    with RLExperiment(config) as experiment, create_run_directory(config, name) as run_directory:
-        state = TrainerState(experiment.initial_params)
-        return _run(experiment, run_directory, state, console)
+    with (
+        RLExperiment(config, ranks) as experiment,
+        create_run_directory(config, name) if ranks.is_first else nullcontext() as run_directory,
+    ):
+        return _run(experiment, run_directory, TrainerState(experiment.initial_params), console)
 
 
-def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
+def resume_run(
+    path: Path, config: Config, console: Console, ranks: Ranks = ALONE
+) -> TrainingResult:
     """Continues a run from its newest readable checkpoint, or from its start if there is none yet.
 
     On the same device the result is bit-identical to that of a run that was never interrupted.
@@ -66,32 +73,39 @@ def resume_run(path: Path, config: Config, console: Console) -> TrainingResult:
         path: the run directory.
         config: the run's settings, perhaps with more iterations or another device.
         console: where progress is shown.
+        ranks: the processes that share the tasks, perhaps another number of them.
 
     Raises:
         ConfigError: the run has gone further already than the settings ask for.
         CheckpointError: there is no readable checkpoint, or it is of another model.
         RunDirectoryError: it is not a run directory, or another process writes it.
-        EnvironmentFault, DeviceError, NumericalError: as ``RLExperiment`` and ``train``.
+        EnvironmentFault, DeviceError, NumericalError, RankError: as ``RLExperiment`` and
+            ``train``.
     """
-    with open_run_directory(path) as run_directory, RLExperiment(config) as experiment:
-        if _was_stopped_before_first_checkpoint(path):
-            state = TrainerState(experiment.initial_params)
-        else:
-            checkpoint = load_checkpoint(path, experiment.initial_params)
+    with (
+        open_run_directory(path) if ranks.is_first else nullcontext() as run_directory,
+        RLExperiment(config, ranks) as experiment,
+    ):
+        state = TrainerState(experiment.initial_params)
+        checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, experiment.initial_params))
+        if checkpoint is not None:
             for warning in checkpoint.warnings:
                 console.print(warning, soft_wrap=True, highlight=False, markup=False)
             _check_same_problem(checkpoint, config)
             state = restore(checkpoint, experiment.device)
             _check_meta_iterations(config.run.meta_iterations, state, path)
+        if run_directory is not None:
             repair_best(path, state.best)
-        run_directory.record_resume(config)
+            run_directory.record_resume(config)
         return _run(experiment, run_directory, state, console)
 
 
-def _was_stopped_before_first_checkpoint(path: Path) -> bool:
-    """Whether a run has not written anything yet that a start from scratch would lose."""
+def _newest_checkpoint(path: Path, expected_params: Params) -> Checkpoint | None:
+    """The one to go on from; None where a run has not written anything yet that could be lost."""
     metrics = path / "metrics.jsonl"
-    return not find_checkpoints(path) and not (metrics.exists() and metrics.read_bytes())
+    if not find_checkpoints(path) and not (metrics.exists() and metrics.read_bytes()):
+        return None
+    return load_checkpoint(path, expected_params)
 
 
 def _check_same_problem(checkpoint: Checkpoint, config: Config) -> None:
@@ -115,19 +129,25 @@ def _check_meta_iterations(wanted: int, state: TrainerState, path: Path) -> None
 
 
 def _run(
-    experiment: RLExperiment, run_directory: RunDirectory, state: TrainerState, console: Console
+    experiment: RLExperiment,
+    run_directory: RunDirectory | None,
+    state: TrainerState,
+    console: Console,
 ) -> TrainingResult:
-    config, path = experiment.config, run_directory.path
+    """Trains and evaluates; only the first rank has a run directory and reports."""
+    config = experiment.config
+    if run_directory is None:
+        return _train_and_test(experiment, state, SilentLog(), path=None)
+    path = run_directory.path
     progress = Progress(console, config.run.meta_iterations)
     names = experiment.env.task_parameter_names
     with RunLog(run_directory, config, names, progress, resume_from=state.meta_iteration) as log:
         progress.note(f"Training {config.env.id} on {experiment.device} in {path}")
         try:
             with progress:
-                state = train(experiment, state, log)
-            curves = _test_curves(experiment, path, state, log)
+                result = _train_and_test(experiment, state, log, path)
             run_directory.record_finish()
-            return TrainingResult(path, curves)
+            return result
         except BaseException as error:
             if worker_traceback := getattr(error, "worker_traceback", ""):
                 with suppress(OSError):  # a full disk must not hide what went wrong first
@@ -138,12 +158,25 @@ def _run(
             raise
 
 
-def _test_curves(
-    experiment: RLExperiment, path: Path, state: TrainerState, log: RunLog
-) -> dict[str, AdaptationCurve]:
-    """Evaluates, on tasks that chose nothing, the initial policy and the best one."""
-    assert state.best is not None
-    best = load_checkpoint(checkpoint_path(path, state.best.meta_iteration))
+def _train_and_test(
+    experiment: RLExperiment, state: TrainerState, log: TrainingLog, path: Path | None
+) -> TrainingResult:
+    """Trains, then evaluates the initial policy and the best one on tasks that chose nothing.
+
+    Args:
+        experiment: the settings and what they stand for.
+        state: where to start.
+        log: where numbers and checkpoints go.
+        path: the run directory, on the first rank.
+    """
+    state = train(experiment, state, log)
+
+    def load_best() -> tuple[Path, Checkpoint]:
+        assert path is not None
+        assert state.best is not None
+        return path, load_checkpoint(checkpoint_path(path, state.best.meta_iteration))
+
+    path, best = experiment.ranks.from_first(load_best)
     policies = {
         0: ("untrained", experiment.initial_params),
         best.meta_iteration: (
@@ -155,4 +188,4 @@ def _test_curves(
     for meta_iteration, (name, params) in policies.items():
         curves[name] = experiment.evaluate(params, Split.TEST)
         log.evaluation(meta_iteration, Split.TEST, curves[name])
-    return curves
+    return TrainingResult(path, curves)

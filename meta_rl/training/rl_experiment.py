@@ -10,10 +10,11 @@ from meta_rl.config import Config
 from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
 from meta_rl.ops.trust_region import TrustRegionSettings
 from meta_rl.rollouts.environments import ShardedEnv, make_env
-from meta_rl.training.adaptation_curve import AdaptationCurve
+from meta_rl.training.adaptation_curve import AdaptationCurve, joined_curve
 from meta_rl.training.adaptation_rollouts import AdaptationSettings
 from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import evaluate
+from meta_rl.training.ranks import ALONE, Ranks, num_tasks_in
 from meta_rl.training.seeding import RandomStreams, Split, parameter_generator
 from meta_rl.types import Params
 
@@ -26,23 +27,30 @@ class RLExperiment:
 
     Attributes:
         config: the settings.
+        ranks: the processes that share the tasks.
         device: where tensors live.
-        env: the simulations of the meta-batch.
+        env: the simulations of this rank's share of the meta-batch.
         inner_loop: the policy and how it adapts.
         trust_region: settings of the outer step.
+        training_share: which tasks of the meta-batch are this rank's.
+        evaluation_share: which of the held-out tasks.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ranks: Ranks = ALONE) -> None:
         """Starts the environments.
 
         Raises:
             DeviceError: the device is not there.
             EnvironmentFault: the environment cannot be made.
+            RankError: there are more ranks than tasks.
         """
         self.config = config
-        self.device = resolve_device(config.run.device)
+        self.ranks = ranks
+        self.device = resolve_device(config.run.device, ranks.local_rank)
         rollout = config.rollout
-        self.env = make_env(config, rollout.meta_batch_size, rollout.episodes_per_task)
+        self.training_share = ranks.share(rollout.meta_batch_size)
+        self.evaluation_share = ranks.share(config.evaluation.num_tasks)
+        self.env = make_env(config, num_tasks_in(self.training_share), rollout.episodes_per_task)
         self._evaluation_env: ShardedEnv | None = None
         self.inner_loop = make_inner_loop(config, self.env, self.device)
         self.trust_region = TrustRegionSettings(
@@ -75,17 +83,23 @@ class RLExperiment:
         )
 
     def evaluate(self, params: Params, split: Split) -> AdaptationCurve:
-        """The adaptation curve on held-out tasks, the same ones at every call."""
-        evaluation = self.config.evaluation
+        """The adaptation curve on held-out tasks, the same ones at every call.
+
+        Raises:
+            EnvironmentFault, NumericalError: as ``collect``.
+            RankError: another rank has stopped.
+        """
+        evaluation, share = self.config.evaluation, self.evaluation_share
         if self._evaluation_env is None:
             self._evaluation_env = make_env(
-                self.config, evaluation.num_tasks, evaluation.episodes_per_task
+                self.config, num_tasks_in(share), evaluation.episodes_per_task
             )
         env = self._evaluation_env
-        streams = RandomStreams(evaluation.seed, split, meta_iteration=0)
-        tasks = env.sample_tasks(evaluation.num_tasks, streams.task_generator())
+        streams = RandomStreams(evaluation.seed, split, 0, first_task=share.start)
+        tasks = env.sample_tasks(evaluation.num_tasks, streams.task_generator())[share]
         settings = evaluation_settings(self.config, self.inner_loop, self.device)
-        return evaluate(settings, params, env, tasks, streams).curve
+        curve = evaluate(settings, params, env, tasks, streams).curve
+        return joined_curve(self.ranks.gather(curve))
 
     def close(self) -> None:
         """Ends the environments and their processes."""

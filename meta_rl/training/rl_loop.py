@@ -5,16 +5,17 @@ from dataclasses import replace
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.checkpoint import BestCheckpoint
+from meta_rl.training.episode_summary import episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.run_log import RunLog
+from meta_rl.training.run_log import TrainingLog
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.trainer_state import TrainerState
 from meta_rl.types import MetaUpdateStats, Params, RolloutBatch
 
 
-def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> TrainerState:
+def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> TrainerState:
     """Runs meta-iterations until there are ``run.meta_iterations`` of them.
 
     Whatever ends the loop early, the last completed iteration is saved first.
@@ -30,6 +31,7 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
     Raises:
         EnvironmentFault: an environment raised, hung, died or returned non-finite numbers.
         NumericalError: anything that is computed from that is not finite, see ``finite_checks``.
+        RankError: another rank has stopped.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
     try:
@@ -39,11 +41,12 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
             number = state.meta_iteration + 1
             with faults_during(f"meta-iteration {number}"):
                 meta_params, episodes, stats = meta_iteration(experiment, state, clock)
+            summary = joined_summary(experiment.ranks.gather(episode_summary(episodes)))
             next_state = replace(
                 state,
                 meta_params=meta_params,
                 meta_iteration=state.meta_iteration + 1,
-                env_steps=state.env_steps + sum(rollouts.env_steps for rollouts in episodes),
+                env_steps=state.env_steps + summary.env_steps,
             )
             scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
             is_last = next_state.meta_iteration == run.meta_iterations
@@ -56,7 +59,7 @@ def train(experiment: RLExperiment, state: TrainerState, log: RunLog) -> Trainer
                     best = BestCheckpoint(next_state.meta_iteration, curve.score)
                     next_state = replace(next_state, best=best)
             next_state = replace(next_state, seconds=state.seconds + clock.total)
-            log.meta_iteration(next_state, episodes, stats, clock, curve)
+            log.meta_iteration(next_state, summary, stats, clock, curve)
             # Only now: an interruption before this line repeats the whole iteration on resuming.
             state = next_state
             if curve is not None or state.meta_iteration % run.checkpoint_every == 0:
@@ -72,14 +75,16 @@ def meta_iteration(
     """One pass of MAML: sample tasks, collect and adapt on each, update the initialisation.
 
     Returns:
-        The new meta-parameters, the episodes at each adaptation step, and the update's outcome.
+        The new meta-parameters, this rank's episodes at each adaptation step, and the update's
+        outcome.
 
     Raises:
         NumericalError: anything that is computed from that is not finite, see ``finite_checks``.
     """
     config = experiment.config
-    streams = RandomStreams(config.run.seed, Split.TRAIN, state.meta_iteration)
-    tasks = experiment.env.sample_tasks(config.rollout.meta_batch_size, streams.task_generator())
+    num_tasks, share = config.rollout.meta_batch_size, experiment.training_share
+    streams = RandomStreams(config.run.seed, Split.TRAIN, state.meta_iteration, share.start)
+    tasks = experiment.env.sample_tasks(num_tasks, streams.task_generator())[share]
     episodes, batches = collect_and_adapt(
         experiment.training_settings, state.meta_params, experiment.env, tasks, streams, clock
     )
@@ -92,6 +97,7 @@ def meta_iteration(
             trust_region=experiment.trust_region,
             curvature_stride=config.meta_update.curvature_stride,
             steps_per_chunk=experiment.steps_per_chunk,
+            task_mean=lambda total, _: experiment.ranks.total(total) / num_tasks,
         )
     checks = FiniteChecks(experiment.inner_loop, tasks, experiment.env.task_parameter_names)
     with faults_during("meta-update"):

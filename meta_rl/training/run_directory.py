@@ -157,6 +157,20 @@ def is_finished(path: Path) -> bool:
         return False
 
 
+def run_to_restart(config: Config) -> Path | None:
+    """The directory in which an earlier start of the same command has left its run, if any.
+
+    Raises:
+        RunDirectoryError: ``run.dir`` is null, so that it cannot be known.
+    """
+    if config.run.dir is None:
+        raise RunDirectoryError(
+            "a restart cannot know which run to resume; give run.dir where there may be restarts"
+        )
+    path = Path(config.run.dir)
+    return path if (path / "config.yaml").is_file() else None
+
+
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
         raise RunDirectoryError(

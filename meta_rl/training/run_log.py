@@ -1,11 +1,12 @@
 """Everything that training writes down: metrics, evaluations, checkpoints, the screen."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from meta_rl.config import Config
-from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
+from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import save_checkpoint
+from meta_rl.training.episode_summary import EpisodeSummary
 from meta_rl.training.evaluation_table import EvaluationTable
 from meta_rl.training.metrics import JsonlSink, MetricsSink
 from meta_rl.training.progress import Progress
@@ -13,7 +14,40 @@ from meta_rl.training.run_directory import RunDirectory
 from meta_rl.training.seeding import Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.trainer_state import TrainerState
-from meta_rl.types import MetaUpdateStats, RolloutBatch
+from meta_rl.types import MetaUpdateStats
+
+
+class TrainingLog(Protocol):
+    """What the training loop reports to."""
+
+    def meta_iteration(
+        self,
+        state: TrainerState,
+        summary: EpisodeSummary,
+        stats: MetaUpdateStats,
+        clock: StageClock,
+        validation: AdaptationCurve | None,
+    ) -> None:
+        """Takes a meta-iteration, and the validation that followed it, if any."""
+
+    def evaluation(self, meta_iteration: int, split: Split, curve: AdaptationCurve) -> None:
+        """Takes an evaluation."""
+
+    def checkpoint(self, state: TrainerState) -> None:
+        """Takes a state that is worth saving."""
+
+
+class SilentLog:
+    """That of the ranks that do not write."""
+
+    def meta_iteration(self, *args: object) -> None:
+        """Does nothing."""
+
+    def evaluation(self, *args: object) -> None:
+        """Does nothing."""
+
+    def checkpoint(self, *args: object) -> None:
+        """Does nothing."""
 
 
 class RunLog:
@@ -46,7 +80,7 @@ class RunLog:
     def meta_iteration(
         self,
         state: TrainerState,
-        episodes: Sequence[RolloutBatch],
+        summary: EpisodeSummary,
         stats: MetaUpdateStats,
         clock: StageClock,
         validation: AdaptationCurve | None,
@@ -58,7 +92,7 @@ class RunLog:
             LineFileError: the disk is full, for example.
         """
         self._run_directory.check_is_ours()
-        record = metrics_record(state, episodes, stats, clock, validation)
+        record = metrics_record(state, summary, stats, clock, validation)
         if validation is not None:
             self.evaluation(state.meta_iteration, Split.VALIDATION, validation)
         for sink in self._sinks:
@@ -112,17 +146,15 @@ class RunLog:
 
 def metrics_record(
     state: TrainerState,
-    episodes: Sequence[RolloutBatch],
+    summary: EpisodeSummary,
     stats: MetaUpdateStats,
     clock: StageClock,
     validation: AdaptationCurve | None,
 ) -> dict[str, Any]:
     """One flat line of numbers: returns per adaptation step, the update, the cost."""
-    curve = adaptation_curve(episodes)
-    env_steps = sum(rollouts.env_steps for rollouts in episodes)
     record: dict[str, Any] = {
         "meta_iteration": state.meta_iteration,
-        **_curve_entries("train", curve),
+        **_curve_entries("train", summary.curve),
         "kl": stats.kl,
         "accepted": stats.accepted,
         "line_search": stats.reason,
@@ -131,9 +163,9 @@ def metrics_record(
         "surrogate_after": stats.surrogate_after,
         "gradient_norm": stats.gradient_norm,
         "residual_norm": stats.residual_norm,
-        "num_diverged_episodes": sum(rollouts.num_diverged for rollouts in episodes),
+        "num_diverged_episodes": summary.num_diverged,
         "env_steps": state.env_steps,
-        "env_steps_per_second": env_steps / clock.seconds["sampling"],
+        "env_steps_per_second": summary.env_steps / clock.seconds["sampling"],
         **{f"seconds_{name}": seconds for name, seconds in clock.seconds.items()},
         "seconds_total": state.seconds,
     }

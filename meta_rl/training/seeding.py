@@ -36,11 +36,13 @@ class RandomStreams:
         seed: the run's or the evaluation's seed.
         split: which tasks.
         meta_iteration: which iteration; evaluations use 0, so that they all see the same tasks.
+        first_task: index among all tasks of the first one that this process plays.
     """
 
     seed: int
     split: Split
     meta_iteration: int
+    first_task: int = 0
 
     def task_generator(self) -> np.random.Generator:
         """The generator that the tasks are drawn from."""
@@ -50,7 +52,7 @@ class RandomStreams:
         """Seeds of the initial states, task by task, ``num_tasks * num_episodes`` in all."""
         return [
             int(seed)
-            for task in range(num_tasks)
+            for task in range(self.first_task, self.first_task + num_tasks)
             for seed in self._sequence(stage, _Stream.RESET, task).generate_state(num_episodes)
         ]
 
@@ -59,7 +61,7 @@ class RandomStreams:
     ) -> Tensor:
         """Standard normal float32 noise [M, E, T, A], each task's from a generator of its own."""
         noise = np.empty(shape, dtype=np.float32)
-        for task, task_noise in enumerate(noise):
+        for task, task_noise in enumerate(noise, start=self.first_task):
             generator = np.random.default_rng(self._sequence(stage, _Stream.ACTION, task))
             generator.standard_normal(out=task_noise, dtype=np.float32)
         return torch.from_numpy(noise).to(device)

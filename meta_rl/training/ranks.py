@@ -111,7 +111,7 @@ def num_tasks_in(share: slice) -> int:
 
 def is_restart() -> bool:
     """Whether torchrun has started the ranks before, and one of them failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _num_restarts() > 0
 
 
 @contextmanager
@@ -131,10 +131,19 @@ def join_ranks() -> Iterator[Ranks]:
         if torch.cuda.is_available():
             torch.cuda.set_device(ranks.local_rank)
             backend = "cpu:gloo,cuda:nccl"
-        distributed.init_process_group(backend, timeout=_TIMEOUT)
+        store, rank, size = next(distributed.rendezvous("env://"))
+        # The launcher's store outlives a restart, and addresses of ranks that are gone with it.
+        store = distributed.PrefixStore(f"start_{_num_restarts()}", store)
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT
+        )
     except (KeyError, ValueError, RuntimeError) as error:
         raise RankError(f"the {size} ranks cannot find each other: {error!r}") from error
     try:
         yield ranks
     finally:
         distributed.destroy_process_group()
+
+
+def _num_restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

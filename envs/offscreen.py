@@ -103,9 +103,13 @@ class OffscreenRenderer:
 
 
 def _gl_context_class() -> Any:
-    """MuJoCo's OpenGL context: the one that MUJOCO_GL chose, or EGL where there is no screen."""
+    """MuJoCo's OpenGL context: the one that MUJOCO_GL chose, or EGL where there is no screen.
+
+    `mujoco.GLContext` itself follows what MUJOCO_GL was when mujoco was imported.
+    """
     has_screen = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    if sys.platform != "linux" or has_screen or os.environ.get("MUJOCO_GL"):
+    choice = os.environ.get("MUJOCO_GL", "").lower() or ("glfw" if has_screen else "egl")
+    if sys.platform != "linux" or choice != "egl":
         return mujoco.GLContext
     from mujoco import egl
 

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.appearance import Appearance, Drawing, DrawnDynamics, PlanarDynamics, Snapshot
+from envs.appearance import Appearance, DrawnDynamics, PlanarDynamics, Snapshot
 from envs.batched_task_env import BatchedTaskEnv
 from envs.task_env import FloatArray, MotionT
 
@@ -31,6 +31,10 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
         """
         assert batch.num_envs == 1
         self._batch = batch
+        dynamics: object = batch.dynamics
+        # Found once, since looking for a protocol's methods takes longer than calling them.
+        self._drawing = dynamics.drawing if isinstance(dynamics, DrawnDynamics) else None
+        self._planar = dynamics if isinstance(dynamics, PlanarDynamics) else None
         self.metadata = {"render_modes": []}
         if self._drawing is not None:
             self.metadata = {
@@ -103,18 +107,11 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
 
     def snapshot(self) -> Snapshot:
         """What can be shown of the present state."""
-        drawing, dynamics = self._drawing, self._batch.dynamics
+        drawing, planar = self._drawing, self._planar
         return Snapshot(
             pose=None if drawing is None else drawing.pose(0),
-            plane_position=(
-                dynamics.plane_position(0) if isinstance(dynamics, PlanarDynamics) else None
-            ),
+            plane_position=None if planar is None else planar.plane_position(0),
         )
-
-    @property
-    def _drawing(self) -> Drawing | None:
-        dynamics = self._batch.dynamics
-        return dynamics.drawing if isinstance(dynamics, DrawnDynamics) else None
 
     def close(self) -> None:
         """Release the batch."""

@@ -9,6 +9,7 @@ from meta_rl.cli.evaluate import evaluate
 from meta_rl.cli.report import report
 from meta_rl.cli.sweep import sweep
 from meta_rl.cli.train import train
+from meta_rl.cli.visualize import visualize
 
 app = typer.Typer(
     name="meta-rl",
@@ -21,6 +22,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(report)
 app.command()(sweep)
+app.command()(visualize)
 
 
 @app.callback()

@@ -1,5 +1,7 @@
 """A recorded episode played once more, exactly, for the eye: paths, poses, tracked quantities."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ __all__ = [
     "Scene",
     "ScenePose",
     "Tracked",
+    "check_drawing",
     "recorded_episode",
     "replay_episode",
 ]
@@ -110,6 +113,24 @@ def recorded_episode(
     )
 
 
+def check_drawing(env: gymnasium.Env[Any, Any], task: np.ndarray) -> None:
+    """Draws one picture, so that what cannot be drawn is known before anything else is done.
+
+    Args:
+        env: from ``make_single_env``, made to draw.
+        task: [P].
+
+    Raises:
+        EnvironmentFault: the environment raised an exception.
+        RenderingError: this machine cannot draw it.
+    """
+    with _faults_named("when it was drawn"):
+        unwrapped: Any = env.unwrapped
+        unwrapped.set_task(task.copy())
+        env.reset(seed=0)
+        _frame(env)
+
+
 def replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Replay:
     """Plays a recorded episode again.
 
@@ -121,13 +142,19 @@ def replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Re
         EnvironmentFault: the environment raised an exception.
         RenderingError: the environment was made to draw, and this machine cannot.
     """
-    try:
+    with _faults_named("in a replay"):
         return _replay_episode(env, episode)
+
+
+@contextmanager
+def _faults_named(where: str) -> Iterator[None]:
+    try:
+        yield
     except RenderingError:
         raise
     except Exception as error:  # whatever a user's code raises is the user's to read
         raise EnvironmentFault(
-            f"the environment failed in a replay: {type(error).__name__}: {error}"
+            f"the environment failed {where}: {type(error).__name__}: {error}"
         ) from error
 
 

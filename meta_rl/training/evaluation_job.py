@@ -159,14 +159,19 @@ def choose_tasks(env: ShardedEnv, choice: TaskChoice, config: Config) -> tuple[n
     return tasks, f"held-out test tasks drawn with seed {evaluation.seed}"
 
 
-def evaluation_folder(runs: Sequence[Path]) -> Path:
-    """An unused place for an evaluation: in the folder of a single run or sweep, else here."""
+def evaluation_folder(runs: Sequence[Path], kind: str = "evaluation") -> Path:
+    """An unused place for an evaluation: in the folder of a single run or sweep, else here.
+
+    Args:
+        runs: run directories or checkpoints.
+        kind: of evaluation, the first word of the folder's name.
+    """
     folder = Path()
     if len(runs) == 1:
         places = (runs[0], *runs[0].absolute().parents[:2])
         homes = (path for path in places if is_sweep(path) or (path / "config.yaml").is_file())
         folder = next(homes, folder)
-    stem = f"evaluation-{datetime.now():%Y%m%d-%H%M%S}"
+    stem = f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
     path, number = folder / stem, 2
     while path.exists():
         path, number = folder / f"{stem}-{number}", number + 1

@@ -263,6 +263,10 @@ OPTIONS = {
         *("--later-step-size-ratio", "--seed", "--device", "--grid", "--tasks-file"),
         *("--reference", "--out"),
     },
+    "visualize": {
+        *("run", "--tasks", "--num-tasks", "--steps", "--seed", "--device", "--out"),
+        *("--video", "--gif"),
+    },
 }
 
 

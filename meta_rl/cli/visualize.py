@@ -1,0 +1,94 @@
+"""``meta-rl visualize``: pictures and films of adapted policies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+from meta_rl.cli.offscreen import prefer_egl
+
+
+def visualize(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or a checkpoint.")],
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUES",
+            help="Tasks, separated by semicolons, the parameters of each by commas: '0.5;1.5' or "
+            "'0.3,-0.2;0.1,0.4'.",
+            show_default=False,
+        ),
+    ] = None,
+    num_tasks: Annotated[
+        int | None,
+        typer.Option(help="In place of --tasks, so many held-out ones; 4 by default."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the tasks and episodes.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A new folder; without it, visualize-TIMESTAMP in the run directory.",
+            show_default=False,
+        ),
+    ] = None,
+    video: Annotated[bool, typer.Option(help="Whether films (mp4) are made.")] = True,
+    gif: Annotated[bool, typer.Option("--gif", help="The films as small GIFs, too.")] = False,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", show_default=False)] = None,
+) -> None:
+    """Draw and film what a policy does before adapting and after each step.
+
+    What is not given is as the run's settings have it.
+    """
+    prefer_egl()
+    # Here, so that MuJoCo is imported after that.
+    from rich.console import Console
+
+    from meta_rl.config import ConfigError
+    from meta_rl.reporting.visualization import Films, chosen_tasks
+    from meta_rl.reporting.visualization import visualize as write_visualization
+    from meta_rl.rollouts.environments import EnvironmentFault
+    from meta_rl.rollouts.replay import RenderingError
+    from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.training.atomic_files import NewFolderError, check_unused, new_folder
+    from meta_rl.training.checkpoint import CheckpointError
+    from meta_rl.training.comparison import with_settings
+    from meta_rl.training.device import DeviceError
+    from meta_rl.training.evaluation_job import evaluation_folder
+    from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.saved_policy import load_policy
+
+    console = Console()
+
+    def note(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    settings = {
+        "evaluation.num_adaptation_steps": steps,
+        "evaluation.seed": seed,
+        "run.device": device,
+    }
+    with (
+        stop_on_signals(),
+        one_sentence_errors(
+            *(CheckpointError, ConfigError, DeviceError, EnvironmentFault, NewFolderError),
+            *(NumericalError, OSError, RenderingError, TaskSelectionError),
+        ),
+    ):
+        changed = {name: value for name, value in settings.items() if value is not None}
+        saved = with_settings(load_policy(run), changed, "command line")
+        for warning in saved.warnings:
+            note(f"Warning: {warning}")
+        folder = out or evaluation_folder([run], "visualize")
+        check_unused(folder)
+        shown = chosen_tasks(saved, tasks, num_tasks, note)
+        with new_folder(folder) as temporary:
+            write_visualization(saved, shown, temporary, Films(mp4=video, gif=gif), note)
+            files = sorted(path.name for path in temporary.iterdir())
+    note(f"Pictures: {folder}/ {', '.join(files)}")

@@ -29,15 +29,21 @@ def start(num_ranks: int, path: Path, *settings: str, max_restarts: int = 0) -> 
     command += ["--nproc-per-node", str(num_ranks), "--max-restarts", str(max_restarts)]
     command += ["-m", "meta_rl", "train", "navigation", f"run.dir={path}", *SETTINGS, *settings]
     return subprocess.Popen(
-        command, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=CHECKOUT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
 def finish(process: subprocess.Popen) -> str:
     try:
         output, _ = process.communicate(timeout=120)
-    finally:
-        process.kill()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return output
 
 

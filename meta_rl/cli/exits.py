@@ -9,6 +9,11 @@ from typing import NoReturn
 
 import typer
 
+_OUT_OF_MEMORY = (
+    "there is not enough memory; a smaller meta_update.steps_per_chunk needs less and changes no "
+    "result, a smaller rollout.meta_batch_size or rollout.episodes_per_task needs less, too"
+)
+
 
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or SIGTERM.
@@ -82,6 +87,20 @@ def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
         sys.exit(stopped.exit_status)
     except expected as error:
         fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        fail(_OUT_OF_MEMORY)
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    # On a CPU, torch has no type of its own for this.
+    return "can't allocate memory" in str(error) or (
+        torch is not None and isinstance(error, torch.OutOfMemoryError)
+    )
 
 
 def fail(message: str) -> NoReturn:

@@ -528,9 +528,9 @@ def stop_after_the_third_iteration(
 @pytest.mark.parametrize(
     ("number", "send"),
     [
-        # The terminal sends Ctrl-C to the whole group; a scheduler ends the one that it started.
+        # The terminal sends Ctrl-C to the whole group, a scheduler SIGTERM to every process.
         (signal.SIGINT, lambda pid: os.killpg(pid, signal.SIGINT)),
-        (signal.SIGTERM, lambda pid: os.kill(pid, signal.SIGTERM)),
+        (signal.SIGTERM, lambda pid: os.killpg(pid, signal.SIGTERM)),
     ],
     ids=["SIGINT", "SIGTERM"],
 )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from envs.batched_task_env import BatchedTaskEnv
 from meta_rl.algorithms.adaptation import adapt
-from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
+from meta_rl.algorithms.maml_trpo import maml_trpo_update, mean_in_one_process, meta_data
 from meta_rl.config import load_config
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.environments import EnvironmentFault
@@ -221,6 +221,7 @@ class Problem:
             trust_region=self.trust_region,
             curvature_stride=1,
             steps_per_chunk=1000,
+            task_mean=mean_in_one_process,
         )
         self.checks.meta_update(self.params, data, stats, after)
 

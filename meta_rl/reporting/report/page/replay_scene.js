@@ -138,7 +138,7 @@ function drawPacer(pen, colours, view, pacer) {
 function drawSolids(canvas, width, replays, episode, time, pacer) {
   const metres = Math.min(5, Math.max(2.8, width / 170));
   const scale = width / metres;
-  const height = Math.round(Math.min(width * 0.62, Math.max(200, (replays.top + 0.45) * scale)));
+  const height = Math.round(Math.min(width * 0.5, Math.max(200, (replays.top + 0.45) * scale)));
   const pen = canvasFor(canvas, width, height);
   const colours = sceneColours();
   const view = { width, height, scale, groundY: height - 34, camera: episode.camera[time] };

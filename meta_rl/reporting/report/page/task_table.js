@@ -2,11 +2,11 @@
 
 // The table of tasks: sorted by any column, with a button or a key press in its heading.
 
-/** Whether a task lost return, and whether by more than the spread of its episodes explains. */
+/** Whether a task lost return, and whether that is more than the spread of its episodes explains. */
 function verdict(row, numRuns) {
-  if (row.num_losing === 0) return "gains";
-  if (numRuns > 1) return `loses in ${row.num_losing} of ${numRuns} runs`;
-  return row.num_clearly_losing ? "loses" : "loses, within noise";
+  if (numRuns > 1 && row.num_losing > 0) return `loses in ${row.num_losing} of ${numRuns} runs`;
+  const word = row.gain < 0 ? "loses" : "gains";
+  return Math.abs(row.gain) > row.gain_interval ? word : `${word}, within noise`;
 }
 
 function taskColumns(report, digits) {
@@ -26,11 +26,11 @@ function taskColumns(report, digits) {
     columns.push({
       label: "gain \u00b1 95 %", value: (row) => row.gain,
       text: (row) => `${signed(row.gain, digits)} \u00b1 ${decimal(row.gain_interval, digits)}`,
-      mark: (row) => (row.gain < 0 ? "loses" : "gains"),
+      mark: (row) => (Math.abs(row.gain) <= row.gain_interval ? null : row.gain < 0 ? "loses" : "gains"),
     }, {
-      label: "by adapting", value: (row) => -row.num_losing - row.num_clearly_losing / 1000,
+      label: "by adapting", value: (row) => [-row.num_losing, row.gain / row.gain_interval],
       text: (row) => verdict(row, tasks.num_runs),
-      mark: (row) => (row.num_losing > 0 ? "loses" : "gains"),
+      mark: (row) => (row.num_losing > 0 ? "loses" : null),
     });
   }
   return columns;
@@ -42,6 +42,13 @@ function taskRow(row, columns, watch) {
     column.text(row)));
   const button = watch(row);
   return element("tr", {}, cells, element("td", {}, button ?? ""));
+}
+
+/** Numbers, or lists of them from the most to the least important. */
+function compare(a, b) {
+  const [first, second] = [[a].flat(), [b].flat()];
+  const differing = first.findIndex((value, index) => value !== second[index]);
+  return differing < 0 ? 0 : first[differing] - second[differing];
 }
 
 function losingText(tasks) {
@@ -67,7 +74,7 @@ function showTasks(report, watch) {
     sorting.descending = sorting.column === column && !sorting.descending;
     sorting.column = column;
     const sign = sorting.descending ? -1 : 1;
-    const order = [...rows].sort((a, b) => sign * (column.value(a) - column.value(b)));
+    const order = [...rows].sort((a, b) => sign * compare(column.value(a), column.value(b)));
     body.replaceChildren(...order.map((row) => taskRow(row, columns, watch)));
     const direction = sorting.descending ? "descending" : "ascending";
     headings.forEach((heading, index) => {

@@ -51,6 +51,8 @@ def test_the_wheel_holds_both_packages_and_the_presets(tmp_path: Path):
         archive.extractall(tmp_path / "installed")
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"meta_rl", "envs"}
     assert "meta_rl/configs/navigation.yaml" in names
+    page = ROOT / "meta_rl" / "reporting" / "report" / "page"
+    assert {f"meta_rl/reporting/report/page/{path.name}" for path in page.iterdir()} <= set(names)
     assert "envs/__init__.py" in names
     assert "Requires-Dist: torch<2.14,>=2.11" in metadata
     assert b"meta-rl = meta_rl.cli:main" in entry_points

@@ -20,14 +20,11 @@ from meta_rl.rollouts.replay import Replay
 _SHORT_EPISODE = 4.0
 
 
-def replays_data(
-    shown: Sequence[ShownTask], task_parameter_names: Sequence[str], run: str
-) -> dict[str, Any] | None:
+def replays_data(shown: Sequence[ShownTask], run: str) -> dict[str, Any] | None:
     """What the page needs to draw the replays, or None where the environment shows nothing.
 
     Args:
         shown: at least one task.
-        task_parameter_names: of the environment.
         run: the name of the run that the episodes are of.
     """
     replays = [replay for task in shown for replay in task.first_replays]
@@ -42,7 +39,7 @@ def replays_data(
         "signal": _signal_description(first, replays),
         "text": _text(first, run, shown[0].episodes.num_episodes),
         "trajectories_text": _trajectories_text(shown[0], run, in_plane=in_plane),
-        "tasks": [_task(task, task_parameter_names, in_plane=in_plane) for task in shown],
+        "tasks": [_task(task, in_plane=in_plane) for task in shown],
     }
     if in_plane:
         data["range"] = _plane_range(shown)
@@ -56,19 +53,11 @@ def replays_data(
     return data
 
 
-def task_label(task: np.ndarray, task_parameter_names: Sequence[str]) -> str:
-    """A task in words, for example ``"velocity = 1.40"``; [P]."""
-    entries = zip(task_parameter_names, task, strict=True)
-    return ", ".join(f"{name} = {value:.2f}" for name, value in entries).replace("-", "\u2212")
-
-
-def _task(
-    task: ShownTask, task_parameter_names: Sequence[str], *, in_plane: bool
-) -> dict[str, Any]:
+def _task(task: ShownTask, *, in_plane: bool) -> dict[str, Any]:
     first = task.first_replays[0]
     return {
         "task_index": task.chosen.index,
-        "label": task_label(first.task, task_parameter_names),
+        "label": task.episodes.label,
         "reasons": task.chosen.reason,
         "target": first.tracked.target if first.tracked else None,
         "aim": first.tracked.aim if first.tracked else None,

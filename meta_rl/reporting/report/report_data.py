@@ -41,7 +41,7 @@ def report_data(
     config = records[0].saved.config
     names = comparison.task_parameter_names
     adaptation = adaptation_data(comparison)
-    drawn = replays_data(replays, names, replayed.name) if replays else None
+    drawn = replays_data(replays, replayed.name) if replays else None
     tasks = tasks_data(runs, names)
     return {
         "title": config.env.id,

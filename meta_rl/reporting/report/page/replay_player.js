@@ -50,7 +50,7 @@ function showReplays(report) {
     state.task = Number(taskChoice.value);
     begin();
   } }, replays.tasks.map((task, index) =>
-    element("option", { value: index }, `${task.label}: ${task.reasons}`)));
+    element("option", { value: index }, `${task.label} (task ${task.task_index}): ${task.reasons}`)));
   const speedChoice = element("select", { id: "replay-speed", change: () => { state.speed = Number(speedChoice.value); } },
     SPEEDS.map((speed) => element("option", { value: speed, selected: speed === state.speed },
       `${speed} \u00d7`)));

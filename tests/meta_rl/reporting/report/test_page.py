@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from meta_rl.reporting.palette import step_colour
 from meta_rl.reporting.report.page import render_page
 
 HOSTILE = "</script><b>&<!--{{style}} \u2028 ${x}"
@@ -48,6 +49,13 @@ def test_the_page_refers_to_nothing_outside_itself():
             assert target is None or target.startswith(("#", "data:")), (tag, target)
     assert not re.search(r"@import|url\(|\bfetch\(|XMLHttpRequest|import\(", page)
     assert "default-src 'none'" in page
+
+
+def test_an_adaptation_step_has_one_colour_in_the_page_and_in_the_figures():
+    page = render_page({"title": "t"})
+    for step in range(8):
+        in_daylight = re.search(rf"--step-{step}: (#\w+)", page)
+        assert in_daylight[1] == step_colour(step)
 
 
 def test_every_placeholder_is_filled():

@@ -1,6 +1,7 @@
 """The side view of solids is the simulation's, known poses first and then a real robot."""
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_the_first_episode_is_played_again_exactly(cheetah):
 
 def test_the_page_gets_what_was_simulated(cheetah):
     _, (shown,) = cheetah
-    data = replays_data([shown], ("velocity",), "run")
+    data = replays_data([shown], "run")
     replay = shown.first_replays[1]
     (task,) = data["tasks"]
     step = task["steps"][1]
@@ -128,5 +129,5 @@ def test_the_page_gets_what_was_simulated(cheetah):
 def test_an_environment_that_shows_nothing_has_no_replays(cheetah):
     _, (shown,) = cheetah
     bare = Replay(task=np.zeros(1), reward=np.zeros(3), terminated=False, exact=True)
-    hidden = shown.episodes.__class__(np.zeros(1), 2, ((bare,), (bare,)))
-    assert replays_data([type(shown)(shown.chosen, hidden)], ("velocity",), "run") is None
+    hidden = replace(shown.episodes, replays=((bare,), (bare,)))
+    assert replays_data([replace(shown, episodes=hidden)], "run") is None

@@ -48,9 +48,10 @@ def train(
     # Here, so that a mistake in the settings is reported without waiting for torch.
     from rich.console import Console
 
-    from meta_rl.reporting.adaptation_tables import print_adaptation_curves
+    from meta_rl.reporting.run_result import print_result
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.tasks.image_classes import DatasetError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
@@ -60,7 +61,7 @@ def train(
     with (
         stop_on_signals(),
         one_sentence_errors(
-            *(CheckpointError, ConfigError, DeviceError, EnvironmentFault),
+            *(CheckpointError, ConfigError, DatasetError, DeviceError, EnvironmentFault),
             *(NumericalError, OSError, RankError, RunDirectoryError),
         ),
         join_ranks() as ranks,
@@ -73,5 +74,5 @@ def train(
             result = resume_run(resume, config, console, ranks)
         else:
             result = start_run(config, Path(name).stem, console, ranks)
-    print_adaptation_curves(console, result.curves)
+    print_result(console, result)
     console.print(f"Run directory: {result.path}", soft_wrap=True, highlight=False, markup=False)

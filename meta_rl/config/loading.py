@@ -13,6 +13,11 @@ from pydantic import ValidationError
 
 from meta_rl.config.problems import ConfigError, Location, did_you_mean, find_problems
 from meta_rl.config.schema import Config
+from meta_rl.config.supervised import FewShotRunConfig, SineRunConfig
+
+AnyConfig = Config | SineRunConfig | FewShotRunConfig
+"""The settings of a run of any kind."""
+_SUPERVISED: tuple[type[SineRunConfig | FewShotRunConfig], ...] = (SineRunConfig, FewShotRunConfig)
 
 _DOTTED_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 
@@ -35,7 +40,7 @@ def preset_names() -> list[str]:
     return sorted(_preset_files())
 
 
-def load_config(config: str, overrides: Sequence[str] = ()) -> Config:
+def load_config(config: str, overrides: Sequence[str] = ()) -> AnyConfig:
     """Loads a configuration; later overrides win over earlier ones and over the file.
 
     Args:
@@ -73,7 +78,7 @@ def load_config(config: str, overrides: Sequence[str] = ()) -> Config:
     return _validate(cast(dict[str, Any], settings), sources)
 
 
-def config_from_mapping(mapping: Mapping[str, Any], source: str) -> Config:
+def config_from_mapping(mapping: Mapping[str, Any], source: str) -> AnyConfig:
     """Makes a configuration from plain values, for example those that a checkpoint holds.
 
     Args:
@@ -86,22 +91,31 @@ def config_from_mapping(mapping: Mapping[str, Any], source: str) -> Config:
     return _validate(dict(mapping), {(): source})
 
 
-def config_to_yaml(config: Config) -> str:
+def config_to_yaml(config: AnyConfig) -> str:
     """Writes all settings, defaults included, so that ``load_config`` reads the same back."""
     # OmegaConf's dumper quotes text that its own reader would take for a number.
     return OmegaConf.to_yaml(OmegaConf.create(_literal(config.model_dump(mode="json"))))
 
 
-def _validate(settings: dict[str, Any], sources: Mapping[Location, str]) -> Config:
+def _validate(settings: dict[str, Any], sources: Mapping[Location, str]) -> AnyConfig:
     # An absent section is an empty one, so that what it requires is reported by its full name.
-    settings = {name: {} for name in Config.model_fields} | settings
+    kind = _kind(settings)
+    settings = {name: {} for name in kind.model_fields} | settings
     try:
-        return Config.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
-        problems = find_problems(settings, error)
+        problems = find_problems(settings, error, kind)
     raise ConfigError(
         *(_with_source(problem.text, problem.location, sources) for problem in problems)
     )
+
+
+def _kind(settings: Mapping[str, Any]) -> type[AnyConfig]:
+    """Tells the kind of a run by the section that says what its tasks are."""
+    for kind in _SUPERVISED:
+        if kind.task_section in settings and "env" not in settings:
+            return kind
+    return Config
 
 
 def _with_source(text: str, location: Location, sources: Mapping[Location, str]) -> str:

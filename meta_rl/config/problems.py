@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from meta_rl.config.schema import (
@@ -17,6 +17,7 @@ from meta_rl.config.schema import (
     default_of,
     setting_names,
 )
+from meta_rl.config.supervised import SupervisedConfig
 
 Location = tuple[str, ...]
 """The keys that lead to a setting, for example ``("policy", "hidden_sizes", "1")``."""
@@ -54,16 +55,21 @@ class Problem:
     text: str
 
 
-def find_problems(settings: Mapping[str, Any], error: ValidationError) -> list[Problem]:
-    """Lists all that is wrong with settings that pydantic refused.
+def find_problems(
+    settings: Mapping[str, Any], error: ValidationError, kind: type[Config | SupervisedConfig]
+) -> list[Problem]:
+    """Lists all that is wrong with settings that pydantic refused for a kind of run.
 
     Pydantic compares settings with each other only when each is right by itself, so contradictions
     between the sound ones are looked for here.
     """
     details = [detail for detail in error.errors(include_url=False) if detail["loc"]]
     problems = [
-        Problem(tuple(str(key) for key in detail["loc"]), _describe(detail)) for detail in details
+        Problem(tuple(str(key) for key in detail["loc"]), _describe(detail, kind))
+        for detail in details
     ]
+    if issubclass(kind, SupervisedConfig):
+        return problems or list(_supervised_contradictions(settings, kind))
     failed = [".".join(problem.location) for problem in problems]
     return problems + list(_contradictions(settings, failed))
 
@@ -74,12 +80,12 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
-def _describe(detail: ErrorDetails) -> str:
+def _describe(detail: ErrorDetails, kind: type[BaseModel]) -> str:
     name = ".".join(str(key) for key in detail["loc"])
     if detail["type"] == "missing":
         return f"{name} is required"
     if detail["type"] == "extra_forbidden":
-        return f"{name} is not a setting{_nearest_setting(name)}"
+        return f"{name} is not a setting{_nearest_setting(name, kind)}"
     if detail["type"] == "invalid_key":
         return f"{name} is not a setting: names should be text"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
@@ -89,11 +95,11 @@ def _describe(detail: ErrorDetails) -> str:
     return f"{name} {wish}, but is {_shown(detail['input'])}{hint}"
 
 
-def _nearest_setting(name: str) -> str:
-    settings = setting_names()
+def _nearest_setting(name: str, kind: type[BaseModel]) -> str:
+    settings = setting_names(kind)
     key = name.rpartition(".")[2]
     same_key = [setting for setting in settings if setting.rpartition(".")[2] == key]
-    return did_you_mean(name, same_key) or did_you_mean(name, [*Config.model_fields, *settings])
+    return did_you_mean(name, same_key) or did_you_mean(name, [*kind.model_fields, *settings])
 
 
 def _shown(value: Any, max_length: int = 60) -> str:
@@ -121,3 +127,14 @@ def _contradictions(settings: Mapping[str, Any], failed: list[str]) -> Iterable[
 def _value(settings: Mapping[str, Any], name: str) -> Any:
     section, key = name.split(".")
     return settings.get(section, {}).get(key, default_of(name))
+
+
+def _supervised_contradictions(
+    settings: Mapping[str, Any], kind: type[SupervisedConfig]
+) -> Iterable[Problem]:
+    def get(name: str) -> Any:
+        section, key = name.split(".")
+        return settings.get(section, {}).get(key, default_of(name, kind))
+
+    for name, text in kind.contradictions(get):
+        yield Problem(tuple(name.split(".")), text)

@@ -234,19 +234,19 @@ class Config(Section):
         return getattr(getattr(self, section), key)
 
 
-def setting_names() -> list[str]:
-    """Returns the dotted name of every setting, for example ``rollout.horizon``."""
+def setting_names(kind: type[BaseModel] = Config) -> list[str]:
+    """Returns the dotted name of every setting of a kind of run, for example ``run.seed``."""
     return [
         f"{section}.{key}"
-        for section, field in Config.model_fields.items()
+        for section, field in kind.model_fields.items()
         for key in section_fields(field.annotation)
     ]
 
 
-def default_of(name: str) -> Any:
+def default_of(name: str, kind: type[BaseModel] = Config) -> Any:
     """Returns the default of the setting with this dotted name."""
     section, key = name.split(".")
-    return section_fields(Config.model_fields[section].annotation)[key].default
+    return section_fields(kind.model_fields[section].annotation)[key].default
 
 
 def section_fields(section: Any) -> dict[str, Any]:

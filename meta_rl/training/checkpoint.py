@@ -22,7 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from meta_rl.config import Config, ConfigError, config_from_mapping
+from meta_rl.config import AnyConfig, ConfigError, config_from_mapping
 from meta_rl.training.atomic_files import sync_folder, write_durably, write_text_atomically
 from meta_rl.types import Params
 
@@ -50,7 +50,7 @@ class Checkpoint:
     path: Path
     meta_iteration: int
     params: Params
-    config: Config
+    config: AnyConfig
     trainer_state: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -67,7 +67,7 @@ def save_checkpoint(
     run_dir: Path,
     meta_iteration: int,
     params: Params,
-    config: Config,
+    config: AnyConfig,
     trainer_state: Mapping[str, Any],
     best: BestCheckpoint | None = None,
 ) -> Path:
@@ -299,7 +299,7 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
         ) from None
 
 
-def _parse_config(path: Path) -> Callable[[bytes], Config]:
+def _parse_config(path: Path) -> Callable[[bytes], AnyConfig]:
     return lambda content: config_from_mapping(json.loads(content), str(path))
 
 

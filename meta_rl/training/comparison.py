@@ -91,7 +91,9 @@ def with_settings(saved: SavedPolicy, settings: Mapping[str, Any], source: str) 
     for name, value in settings.items():
         section, key = name.split(".")
         values[section][key] = value
-    return replace(saved, config=config_from_mapping(values, source))
+    changed = config_from_mapping(values, source)
+    assert isinstance(changed, Config)
+    return replace(saved, config=changed)
 
 
 def as_reference(saved: SavedPolicy, like: Config) -> SavedPolicy:

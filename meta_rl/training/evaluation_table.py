@@ -1,4 +1,4 @@
-"""``evaluation.csv``: every evaluation episode as one row, in long format."""
+"""``evaluation.csv``: every evaluation episode, or supervised task, as a row per step."""
 
 import csv
 import io
@@ -11,7 +11,8 @@ from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.line_file import LineFile
 
 _FIRST_COLUMNS = ["meta_iteration", "split", "task_index"]
-_LAST_COLUMNS = ["adaptation_step", "episode", "episode_return"]
+RL_VALUE_NAMES = ("episode", "episode_return")
+_LAST_COLUMNS = ["adaptation_step", *RL_VALUE_NAMES]
 
 
 class EvaluationTableError(ValueError):
@@ -21,21 +22,26 @@ class EvaluationTableError(ValueError):
 class EvaluationTable:
     """Appends the episodes of evaluations.
 
-    Columns: meta_iteration, split, task_index, one per task parameter, adaptation_step, episode,
-    episode_return.
+    Columns: meta_iteration, split, task_index, one per task parameter, adaptation_step, and what
+    was found there: episode and episode_return, or the quantities of supervised tasks.
 
     Args:
         path: the file; an existing one is continued.
         task_parameter_names: names of the entries of a task.
+        value_names: names of the last columns.
         resume_from: meta-iterations that the checkpoint to go on from had completed, 0 for a new
             run. Rows past it will be written again, so they are dropped; so are those of the test
             tasks, which are written when a run ends.
     """
 
     def __init__(
-        self, path: Path, task_parameter_names: Sequence[str], resume_from: int = 0
+        self,
+        path: Path,
+        task_parameter_names: Sequence[str],
+        resume_from: int = 0,
+        value_names: Sequence[str] = RL_VALUE_NAMES,
     ) -> None:
-        header = [*_FIRST_COLUMNS, *task_parameter_names, *_LAST_COLUMNS]
+        header = [*_FIRST_COLUMNS, *task_parameter_names, "adaptation_step", *value_names]
         self._file = LineFile(path, lambda line: _is_row_until(line, resume_from, len(header)))
         if self._file.is_empty:
             self._append([header])
@@ -51,13 +57,23 @@ class EvaluationTable:
             task: [task, task_parameter].
             episode_return: undiscounted, [task, adaptation_step, episode].
         """
-        self._append(
-            [
-                *(meta_iteration, split, index),
-                *task[index].tolist(),
-                *(step, episode, float(value)),
-            ]
+        rows = (
+            (index, step, [episode, float(value)])
             for (index, step, episode), value in np.ndenumerate(episode_return)
+        )
+        self.write_rows(meta_iteration, split, task, rows)
+
+    def write_rows(
+        self,
+        meta_iteration: int,
+        split: str,
+        task: np.ndarray,
+        rows: Iterable[tuple[int, int, Sequence[float]]],
+    ) -> None:
+        """Appends one evaluation, given as task index, adaptation step and values of each row."""
+        self._append(
+            [meta_iteration, split, index, *task[index].tolist(), step, *values]
+            for index, step, values in rows
         )
 
     def sync(self) -> None:

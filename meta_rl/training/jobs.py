@@ -4,10 +4,11 @@ import shlex
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from meta_rl.config import Config, ConfigError
+from meta_rl.config import AnyConfig, ConfigError
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import (
     Checkpoint,
@@ -19,17 +20,18 @@ from meta_rl.training.checkpoint import (
 )
 from meta_rl.training.progress import Progress
 from meta_rl.training.ranks import ALONE, Ranks
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.rl_loop import train
 from meta_rl.training.run_directory import (
     RunDirectory,
     create_run_directory,
     open_run_directory,
 )
-from meta_rl.training.run_log import RunLog, SilentLog, TrainingLog
+from meta_rl.training.run_kinds import kind_of
+from meta_rl.training.run_log import RunLog, SilentLog
 from meta_rl.training.seeding import Split
-from meta_rl.training.trainer_state import TrainerState, restore
+from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.types import Params
+
+Curve = AdaptationCurve | SupervisedCurve
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,29 @@ class TrainingResult:
     """
 
     path: Path
-    curves: dict[str, AdaptationCurve]
+    curves: dict[str, Curve]
 
 
-def start_run(config: Config, name: str, console: Console, ranks: Ranks = ALONE) -> TrainingResult:
+def start_run(
+    config: AnyConfig, name: str, console: Console, ranks: Ranks = ALONE
+) -> TrainingResult:
     """Trains from scratch in a new run directory.
 
     Raises:
         RunDirectoryError: the directory exists or cannot be written.
-        EnvironmentFault, DeviceError, NumericalError, RankError: as ``RLExperiment`` and
-            ``train``.
+        DatasetError, DeviceError, EnvironmentFault, NumericalError, RankError: as the kind's
+            experiment and its loop.
     """
+    kind = kind_of(config)
     with (
-        RLExperiment(config, ranks) as experiment,
+        kind.experiment(config, ranks) as experiment,
         create_run_directory(config, name) if ranks.is_first else nullcontext() as run_directory,
     ):
-        return _run(experiment, run_directory, TrainerState(experiment.initial_params), console)
+        return _run(experiment, run_directory, kind.initial_state(experiment), console)
 
 
 def resume_run(
-    path: Path, config: Config, console: Console, ranks: Ranks = ALONE
+    path: Path, config: AnyConfig, console: Console, ranks: Ranks = ALONE
 ) -> TrainingResult:
     """Continues a run from its newest readable checkpoint, or from its start if there is none yet.
 
@@ -79,20 +84,21 @@ def resume_run(
         ConfigError: the run has gone further already than the settings ask for.
         CheckpointError: there is no readable checkpoint, or it is of another model.
         RunDirectoryError: it is not a run directory, or another process writes it.
-        EnvironmentFault, DeviceError, NumericalError, RankError: as ``RLExperiment`` and
-            ``train``.
+        DatasetError, DeviceError, EnvironmentFault, NumericalError, RankError: as the kind's
+            experiment and its loop.
     """
+    kind = kind_of(config)
     with (
         open_run_directory(path) if ranks.is_first else nullcontext() as run_directory,
-        RLExperiment(config, ranks) as experiment,
+        kind.experiment(config, ranks) as experiment,
     ):
-        state = TrainerState(experiment.initial_params)
+        state = kind.initial_state(experiment)
         checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, experiment.initial_params))
         if checkpoint is not None:
             for warning in checkpoint.warnings:
                 console.print(warning, soft_wrap=True, highlight=False, markup=False)
             _check_same_problem(checkpoint, config)
-            state = restore(checkpoint, experiment.device)
+            state = kind.restore(checkpoint, experiment.device)
             _check_meta_iterations(config.run.meta_iterations, state, path)
         if run_directory is not None:
             repair_best(path, state.best)
@@ -108,9 +114,11 @@ def _newest_checkpoint(path: Path, expected_params: Params) -> Checkpoint | None
     return load_checkpoint(path, expected_params)
 
 
-def _check_same_problem(checkpoint: Checkpoint, config: Config) -> None:
-    """Refuses to go on with another environment or policy than the checkpoint was trained with."""
-    for name in ("env", "policy"):
+def _check_same_problem(checkpoint: Checkpoint, config: AnyConfig) -> None:
+    """Refuses to go on with other tasks or another network than the checkpoint was trained with."""
+    if type(checkpoint.config) is not type(config):
+        raise CheckpointError(f"{checkpoint.path} is of another kind of run")
+    for name in kind_of(config).fixed_sections:
         before, now = getattr(checkpoint.config, name), getattr(config, name)
         if before != now:
             raise CheckpointError(
@@ -118,7 +126,7 @@ def _check_same_problem(checkpoint: Checkpoint, config: Config) -> None:
             )
 
 
-def _check_meta_iterations(wanted: int, state: TrainerState, path: Path) -> None:
+def _check_meta_iterations(wanted: int, state: Any, path: Path) -> None:
     """Refuses a shorter run, and one that would end before its only evaluation."""
     completed = state.meta_iteration
     if wanted < completed or (wanted == completed and state.best is None):
@@ -129,20 +137,27 @@ def _check_meta_iterations(wanted: int, state: TrainerState, path: Path) -> None
 
 
 def _run(
-    experiment: RLExperiment,
+    experiment: Any,
     run_directory: RunDirectory | None,
-    state: TrainerState,
+    state: Any,
     console: Console,
 ) -> TrainingResult:
     """Trains and evaluates; only the first rank has a run directory and reports."""
     config = experiment.config
+    kind, completed = kind_of(config), state.meta_iteration
     if run_directory is None:
         return _train_and_test(experiment, state, SilentLog(), path=None)
     path = run_directory.path
-    progress = Progress(console, config.run.meta_iterations)
-    names = experiment.env.task_parameter_names
-    with RunLog(run_directory, config, names, progress, resume_from=state.meta_iteration) as log:
-        progress.note(f"Training {config.env.id} on {experiment.device} in {path}")
+    progress = Progress(console, config.run.meta_iterations, kind.columns, num_completed=completed)
+    with RunLog(
+        run_directory,
+        config,
+        kind.task_parameter_names(experiment),
+        progress,
+        resume_from=completed,
+        value_names=kind.value_names,
+    ) as log:
+        progress.note(f"Training {kind.title(config)} on {experiment.device} in {path}")
         try:
             with progress:
                 result = _train_and_test(experiment, state, log, path)
@@ -159,7 +174,7 @@ def _run(
 
 
 def _train_and_test(
-    experiment: RLExperiment, state: TrainerState, log: TrainingLog, path: Path | None
+    experiment: Any, state: Any, log: RunLog | SilentLog, path: Path | None
 ) -> TrainingResult:
     """Trains, then evaluates the initial policy and the best one on tasks that chose nothing.
 
@@ -169,7 +184,8 @@ def _train_and_test(
         log: where numbers and checkpoints go.
         path: the run directory, on the first rank.
     """
-    state = train(experiment, state, log)
+    kind = kind_of(experiment.config)
+    state = kind.train(experiment, state, log)
 
     def load_best() -> tuple[Path, Checkpoint]:
         assert path is not None
@@ -181,7 +197,7 @@ def _train_and_test(
         0: ("untrained", experiment.initial_params),
         best.meta_iteration: (
             f"iteration {best.meta_iteration}",
-            restore(best, experiment.device).meta_params,
+            kind.restore(best, experiment.device).meta_params,
         ),
     }
     curves = {}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from meta_rl.config import Config, config_to_yaml
+from meta_rl.config import AnyConfig, config_to_yaml
 from meta_rl.training.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.folder_lock import FolderLockError, lock_folder
 from meta_rl.training.provenance import describe_process
@@ -45,7 +45,7 @@ class RunDirectory:
         """One row per evaluation episode."""
         return self.path / "evaluation.csv"
 
-    def record_resume(self, config: Config) -> None:
+    def record_resume(self, config: AnyConfig) -> None:
         """Records that this process continues the run, perhaps with other settings."""
 
         def resume(facts: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ class RunDirectory:
         self.close()
 
 
-def create_run_directory(config: Config, name: str) -> RunDirectory:
+def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
     """Makes the directory of a new run, with ``config.yaml`` and ``run.json`` in it.
 
     Args:
@@ -157,7 +157,7 @@ def is_finished(path: Path) -> bool:
         return False
 
 
-def run_to_restart(config: Config) -> Path | None:
+def run_to_restart(config: AnyConfig) -> Path | None:
     """The directory in which an earlier start of the same command has left its run, if any.
 
     Raises:
@@ -207,7 +207,7 @@ def _lock(path: Path) -> IO[str]:
         raise RunDirectoryError(str(error)) from None
 
 
-def _write_config(path: Path, config: Config) -> None:
+def _write_config(path: Path, config: AnyConfig) -> None:
     # Without run.dir, so that training on the file makes a new run instead of meeting this one.
     run = config.run.model_copy(update={"dir": None})
     write_text_atomically(path, config_to_yaml(config.model_copy(update={"run": run})))

@@ -1,18 +1,20 @@
 """Everything that training writes down: metrics, evaluations, checkpoints, the screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
-from meta_rl.config import Config
+from meta_rl.config import AnyConfig
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import save_checkpoint
 from meta_rl.training.episode_summary import EpisodeSummary
-from meta_rl.training.evaluation_table import EvaluationTable
+from meta_rl.training.evaluation_table import RL_VALUE_NAMES, EvaluationTable
 from meta_rl.training.metrics import JsonlSink, MetricsSink
 from meta_rl.training.progress import Progress
 from meta_rl.training.run_directory import RunDirectory
 from meta_rl.training.seeding import Split
 from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.supervised_curve import SupervisedCurve
+from meta_rl.training.supervised_state import SupervisedState
 from meta_rl.training.trainer_state import TrainerState
 from meta_rl.types import MetaUpdateStats
 
@@ -56,11 +58,12 @@ class RunLog:
     def __init__(
         self,
         run_directory: RunDirectory,
-        config: Config,
+        config: AnyConfig,
         task_parameter_names: Sequence[str],
         progress: Progress,
         *,
         resume_from: int,
+        value_names: Sequence[str] = RL_VALUE_NAMES,
     ) -> None:
         """Opens the files, dropping what lies beyond the checkpoint ``resume_from``."""
         self._run_directory = run_directory
@@ -73,7 +76,7 @@ class RunLog:
 
             self._sinks.append(WandbSink(run_directory.path, config, notify=progress.note))
         self._table = EvaluationTable(
-            run_directory.evaluation_file, task_parameter_names, resume_from
+            run_directory.evaluation_file, task_parameter_names, resume_from, value_names
         )
         self._last_checkpoint = resume_from if resume_from > 0 else None
 
@@ -91,19 +94,43 @@ class RunLog:
             RunDirectoryError: the run directory is no longer this process's.
             LineFileError: the disk is full, for example.
         """
-        self._run_directory.check_is_ours()
         record = metrics_record(state, summary, stats, clock, validation)
+        self.write(record, validation)
+
+    def write(
+        self, record: Mapping[str, Any], validation: AdaptationCurve | SupervisedCurve | None
+    ) -> None:
+        """Hands a flat record of numbers to every sink and to the screen.
+
+        Args:
+            record: its ``meta_iteration`` counts the completed meta-iterations.
+            validation: what followed it, if anything.
+
+        Raises:
+            RunDirectoryError, LineFileError: as ``meta_iteration``.
+        """
+        self._run_directory.check_is_ours()
         if validation is not None:
-            self.evaluation(state.meta_iteration, Split.VALIDATION, validation)
+            self.evaluation(record["meta_iteration"], Split.VALIDATION, validation)
         for sink in self._sinks:
             sink.write(record)
         self._progress.meta_iteration(record)
 
-    def evaluation(self, meta_iteration: int, split: Split, curve: AdaptationCurve) -> None:
-        """Adds every episode of an evaluation to the table."""
-        self._table.write(meta_iteration, split.name.lower(), curve.task, curve.episode_return)
+    def note(self, text: str) -> None:
+        """Says something on the screen."""
+        self._progress.note(text)
 
-    def checkpoint(self, state: TrainerState) -> None:
+    def evaluation(
+        self, meta_iteration: int, split: Split, curve: AdaptationCurve | SupervisedCurve
+    ) -> None:
+        """Adds every row of an evaluation to the table."""
+        name = split.name.lower()
+        if isinstance(curve, SupervisedCurve):
+            self._table.write_rows(meta_iteration, name, curve.task, curve.rows())
+        else:
+            self._table.write(meta_iteration, name, curve.task, curve.episode_return)
+
+    def checkpoint(self, state: TrainerState | SupervisedState) -> None:
         """Saves the state, unless it is saved already.
 
         Raises:

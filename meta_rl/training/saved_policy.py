@@ -12,6 +12,7 @@ from meta_rl.models.gaussian_policy import initial_params
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.checkpoint import (
     Checkpoint,
+    CheckpointError,
     checkpoint_path,
     fitting_params,
     load_checkpoint,
@@ -52,9 +53,11 @@ def load_policy(path: Path) -> SavedPolicy:
             a checkpoint's folder.
 
     Raises:
-        CheckpointError: there is no checkpoint, or none that can be read.
+        CheckpointError: there is no checkpoint, none that can be read, or none of a policy.
     """
     checkpoint = _best_checkpoint(path) or load_checkpoint(path)
+    if not isinstance(checkpoint.config, Config):
+        raise CheckpointError(f"{path} is a run on supervised tasks, which has no policy")
     return SavedPolicy(
         path, checkpoint.meta_iteration, checkpoint.params, checkpoint.config, checkpoint.warnings
     )

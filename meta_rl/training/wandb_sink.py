@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from meta_rl.config import Config
+from meta_rl.config import AnyConfig
 from meta_rl.training.atomic_files import write_text_atomically
 
 _TIMEOUT_S = 30
@@ -24,7 +24,7 @@ class WandbSink:
         notify: takes a line for the user.
     """
 
-    def __init__(self, run_dir: Path, config: Config, notify: Callable[[str], None]) -> None:
+    def __init__(self, run_dir: Path, config: AnyConfig, notify: Callable[[str], None]) -> None:
         assert config.run.wandb != "disabled"
         self._notify = notify
         self._run: Any = None
@@ -69,7 +69,7 @@ class WandbSink:
         self._notify(f"wandb is switched off for this run: {_first_line(error)}")
 
 
-def _start(run_dir: Path, config: Config, mode: Literal["offline", "online"]) -> Any:
+def _start(run_dir: Path, config: AnyConfig, mode: Literal["offline", "online"]) -> Any:
     import wandb  # takes most of a second, which only those who use it should pay
 
     return wandb.init(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meta_rl.config import Config, ConfigError, config_to_yaml, load_config
+from meta_rl.config import AnyConfig, ConfigError, config_to_yaml, load_config
 from meta_rl.training.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.sweep.plan import SweepPlan
 
@@ -160,7 +160,7 @@ def _check_same_settings(path: Path, plan: SweepPlan) -> None:
             )
 
 
-def _read_settings(run: SweepRun) -> Config:
+def _read_settings(run: SweepRun) -> AnyConfig:
     try:
         return load_config(str(run.settings_file))
     except ConfigError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from meta_rl.config import Config, ConfigError, config_to_yaml, load_config
+from meta_rl.config import AnyConfig, ConfigError, config_to_yaml, load_config
 from meta_rl.config.grid import expand_grid
 
 _MAX_NAME_LENGTH = 100
@@ -25,7 +25,7 @@ class PlannedRun:
 
     name: str
     varied: Mapping[str, str]
-    config: Config
+    config: AnyConfig
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def make_plan(config: str, arguments: Sequence[str]) -> SweepPlan:
         ConfigError: with every problem of every run.
     """
     points = expand_grid(arguments)
-    configs: list[Config] = []
+    configs: list[AnyConfig] = []
     problems: dict[str, None] = {}  # an ordered set: most problems are those of many runs
     for point in points:
         try:
@@ -124,7 +124,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
-def _check_all_differ(names: Sequence[str], configs: Sequence[Config]) -> None:
+def _check_all_differ(names: Sequence[str], configs: Sequence[AnyConfig]) -> None:
     first_name: dict[str, str] = {}
     for name, config in zip(names, configs, strict=True):
         settings = config_to_yaml(config)

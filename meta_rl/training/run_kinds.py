@@ -1,0 +1,97 @@
+"""What a run of each kind is made of, so that starting and resuming are written once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from meta_rl.config import AnyConfig, Config, FewShotRunConfig, SineRunConfig
+from meta_rl.training.evaluation_table import RL_VALUE_NAMES
+from meta_rl.training.progress import (
+    FEW_SHOT_COLUMNS,
+    RL_COLUMNS,
+    SINE_COLUMNS,
+    ProgressColumns,
+)
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.rl_loop import train
+from meta_rl.training.supervised_experiment import SupervisedExperiment
+from meta_rl.training.supervised_loop import train_supervised
+from meta_rl.training.supervised_state import restore_supervised
+from meta_rl.training.trainer_state import TrainerState, restore
+
+
+@dataclass(frozen=True)
+class RunKind:
+    """Parts that fit together; experiments and states of one kind mean nothing to another.
+
+    Attributes:
+        experiment: (settings, ranks) -> experiment, a context manager with ``config``, ``device``,
+            ``initial_params`` and ``evaluate``.
+        initial_state: experiment -> state before the first meta-iteration.
+        restore: (checkpoint, device) -> state.
+        train: (experiment, state, log) -> last state.
+        task_parameter_names: experiment -> names of the entries of a task.
+        title: settings -> what is trained, in a word.
+        fixed_sections: settings that a resumed run may not change.
+        value_names: last columns of ``evaluation.csv``.
+        columns: what the screen shows.
+    """
+
+    experiment: Callable[..., Any]
+    initial_state: Callable[[Any], Any]
+    restore: Callable[..., Any]
+    train: Callable[..., Any]
+    task_parameter_names: Callable[[Any], tuple[str, ...]]
+    title: Callable[[Any], str]
+    fixed_sections: tuple[str, ...]
+    value_names: tuple[str, ...]
+    columns: ProgressColumns
+
+
+_RL = RunKind(
+    experiment=RLExperiment,
+    initial_state=lambda experiment: TrainerState(experiment.initial_params),
+    restore=restore,
+    train=train,
+    task_parameter_names=lambda experiment: experiment.env.task_parameter_names,
+    title=lambda config: config.env.id,
+    fixed_sections=("env", "policy"),
+    value_names=RL_VALUE_NAMES,
+    columns=RL_COLUMNS,
+)
+
+
+def _supervised(
+    section: str,
+    title: Callable[[Any], str],
+    value_names: tuple[str, ...],
+    columns: ProgressColumns,
+) -> RunKind:
+    return RunKind(
+        experiment=SupervisedExperiment,
+        initial_state=lambda experiment: experiment.initial_state,
+        restore=restore_supervised,
+        train=train_supervised,
+        task_parameter_names=lambda experiment: experiment.task_parameter_names,
+        title=title,
+        fixed_sections=(section, "network"),
+        value_names=value_names,
+        columns=columns,
+    )
+
+
+_KINDS: dict[type[AnyConfig], RunKind] = {
+    Config: _RL,
+    SineRunConfig: _supervised("sine", lambda config: "sinusoids", ("loss",), SINE_COLUMNS),
+    FewShotRunConfig: _supervised(
+        "few_shot",
+        lambda config: f"{config.few_shot.ways}-way {config.few_shot.dataset}",
+        ("loss", "accuracy"),
+        FEW_SHOT_COLUMNS,
+    ),
+}
+
+
+def kind_of(config: AnyConfig) -> RunKind:
+    """The parts of a run with these settings."""
+    return _KINDS[type(config)]

@@ -1,0 +1,134 @@
+"""The training loop on supervised tasks: sample tasks, adapt to them, update the initialisation."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from meta_rl.algorithms.outer_step import OuterStep
+from meta_rl.rollouts.sampler import NumericalError
+from meta_rl.training.checkpoint import BestCheckpoint
+from meta_rl.training.compilation import compiled
+from meta_rl.training.run_log import RunLog
+from meta_rl.training.seeding import Split
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.supervised_curve import SupervisedCurve, half_width
+from meta_rl.training.supervised_experiment import SupervisedExperiment
+from meta_rl.training.supervised_state import SupervisedState
+
+
+def train_supervised(
+    experiment: SupervisedExperiment, state: SupervisedState, log: RunLog
+) -> SupervisedState:
+    """Runs meta-iterations until there are ``run.meta_iterations`` of them.
+
+    Whatever ends the loop early, the last completed iteration is saved first.
+
+    Args:
+        experiment: tasks, network and settings.
+        state: where to start; the initial state or that of a checkpoint.
+        log: where numbers and checkpoints go.
+
+    Returns:
+        The last state.
+
+    Raises:
+        NumericalError: a loss or the meta-gradient is not finite.
+    """
+    run, evaluation = experiment.config.run, experiment.config.evaluation
+    update: Callable[..., OuterStep] = experiment.outer_step
+    if run.compile:
+        update = compiled(update, experiment.device, log.note)
+    try:
+        log.checkpoint(state)
+        clock = StageClock(experiment.device)
+        while state.meta_iteration < run.meta_iterations:
+            next_state, step = meta_iteration(experiment, update, state, clock)
+            scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
+            is_last = next_state.meta_iteration == run.meta_iterations
+            curve = None
+            if scheduled or (is_last and state.best is None):
+                with clock.measure("evaluating"):
+                    curve = experiment.evaluate(next_state.meta_params, Split.VALIDATION)
+                if state.best is None or curve.score > state.best.score:
+                    best = BestCheckpoint(next_state.meta_iteration, curve.score)
+                    next_state = replace(next_state, best=best)
+            if curve is not None or is_last or next_state.meta_iteration % run.log_every == 0:
+                next_state, clock = _log(experiment, next_state, step, clock, curve, log)
+            # Only now: an interruption before this line repeats the whole iteration on resuming.
+            state = next_state
+            if curve is not None or state.meta_iteration % run.checkpoint_every == 0:
+                log.checkpoint(state)
+    finally:
+        log.checkpoint(state)
+    return state
+
+
+def meta_iteration(
+    experiment: SupervisedExperiment,
+    update: Callable[..., OuterStep],
+    state: SupervisedState,
+    clock: StageClock,
+) -> tuple[SupervisedState, OuterStep]:
+    """One meta-update on new tasks.
+
+    Raises:
+        NumericalError: a loss or the meta-gradient is not finite.
+    """
+    with clock.measure("sampling"):
+        batch, index = experiment.training_batch(state.meta_iteration)
+    with clock.measure("updating"):
+        # A tensor, because a compiled function is made anew for every value of a plain number.
+        step_size = torch.tensor(experiment.meta_step_size(state.meta_iteration))
+        step = update(state.meta_params, state.moments, batch, index, step_size)
+        loss = float(step.query_loss.mean())
+    if not math.isfinite(loss + float(step.update_norm)):
+        raise NumericalError(_fault(state.meta_iteration + 1, step))
+    next_state = replace(
+        state,
+        meta_params=step.params,
+        moments=step.moments,
+        meta_iteration=state.meta_iteration + 1,
+        loss_sum=state.loss_sum + loss,
+        loss_count=state.loss_count + 1,
+    )
+    return next_state, step
+
+
+def _log(
+    experiment: SupervisedExperiment,
+    state: SupervisedState,
+    step: OuterStep,
+    clock: StageClock,
+    curve: SupervisedCurve | None,
+    log: RunLog,
+) -> tuple[SupervisedState, StageClock]:
+    """Writes what happened since the last line, and begins anew."""
+    mean_loss, num_iterations = state.loss_sum / state.loss_count, state.loss_count
+    state = replace(state, seconds=state.seconds + clock.total, loss_sum=0.0, loss_count=0)
+    record = {
+        "meta_iteration": state.meta_iteration,
+        "train_loss": mean_loss,
+        "update_norm": float(step.update_norm),
+        "meta_step_size": experiment.meta_step_size(state.meta_iteration - 1),
+        "iterations_per_second": num_iterations / clock.seconds["updating"],
+        **{f"seconds_{name}": seconds for name, seconds in clock.seconds.items()},
+        "seconds_total": state.seconds,
+    }
+    if curve is not None:
+        for name, value in curve.quantities.items():
+            record[f"validation_{name}"] = value.mean(0).tolist()
+            record[f"validation_{name}_interval"] = half_width(value).tolist()
+        record["validation_score"] = curve.score
+        record["is_best"] = state.best is not None and (
+            state.best.meta_iteration == state.meta_iteration
+        )
+    log.write(record, curve)
+    return state, StageClock(experiment.device)
+
+
+def _fault(meta_iteration: int, step: OuterStep) -> str:
+    bad = torch.nonzero(~torch.isfinite(step.query_loss)).flatten().tolist()
+    where = f"the query loss of task {bad[0]}" if bad else "the meta-gradient"
+    return f"meta-iteration {meta_iteration}: {where} is not finite"

@@ -1,0 +1,74 @@
+"""What survives from one meta-iteration on supervised tasks to the next."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from meta_rl.ops.adam import AdamMoments
+from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
+from meta_rl.types import Params
+
+
+@dataclass(frozen=True)
+class SupervisedState:
+    """All that one meta-iteration hands to the next.
+
+    Attributes:
+        meta_params: the initialisation that is being learned.
+        moments: memory of the outer Adam; None for Reptile.
+        meta_iteration: number of completed meta-iterations.
+        seconds: wall-clock time of training so far, over all its processes.
+        best: the iteration with the best adaptation on validation tasks, if any yet.
+        loss_sum: sum of the training losses since the last line of the metrics.
+        loss_count: how many those are.
+    """
+
+    meta_params: Params
+    moments: AdamMoments | None
+    meta_iteration: int = 0
+    seconds: float = 0.0
+    best: BestCheckpoint | None = None
+    loss_sum: float = 0.0
+    loss_count: int = 0
+
+    def plain_values(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside parameters and meta-iteration."""
+        return {
+            "moments": None if self.moments is None else self.moments._asdict(),
+            "seconds": self.seconds,
+            "best": None if self.best is None else asdict(self.best),
+            "loss_sum": self.loss_sum,
+            "loss_count": self.loss_count,
+        }
+
+
+def restore_supervised(checkpoint: Checkpoint, device: torch.device) -> SupervisedState:
+    """The state that a checkpoint was made from, on ``device``.
+
+    Raises:
+        CheckpointError: the checkpoint is not one of this trainer.
+    """
+    kept = checkpoint.trainer_state
+    try:
+        return SupervisedState(
+            meta_params=_to(checkpoint.params, device),
+            moments=None if kept["moments"] is None else _moments(kept["moments"], device),
+            meta_iteration=checkpoint.meta_iteration,
+            seconds=float(kept["seconds"]),
+            best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
+            loss_sum=float(kept["loss_sum"]),
+            loss_count=int(kept["loss_count"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
+
+
+def _moments(kept: dict[str, Any], device: torch.device) -> AdamMoments:
+    return AdamMoments(
+        kept["num_steps"].to(device), _to(kept["first"], device), _to(kept["second"], device)
+    )
+
+
+def _to(params: Params, device: torch.device) -> Params:
+    return {name: value.to(device) for name, value in params.items()}

@@ -20,6 +20,9 @@ def extract_patches(image: Tensor, stride: int) -> Tensor:
 
     [X, H, W, C] -> [X, ceil(H / stride), ceil(W / stride), 9 C], rows of a patch first.
     """
+    if torch.compiler.is_compiling():
+        # The compiler fuses the slices, and does not know functions with a vmap of their own.
+        return _extract(image, stride)
     return _Extract.apply(image, stride)
 
 

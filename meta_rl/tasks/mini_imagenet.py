@@ -16,15 +16,16 @@ from meta_rl.tasks.image_classes import ClassSplit, DatasetError, ImageClasses
 FILES = ("train.csv", "val.csv", "test.csv")
 
 
-def load_mini_imagenet(folder: Path) -> ClassSplit:
+def load_mini_imagenet(folder: Path | None) -> ClassSplit:
     """Reads the images of all three sets, as RGB.
 
     Raises:
         DatasetError: files are missing or damaged, images differ in size, or sets share a class.
     """
-    if not folder.is_dir():
+    if folder is None or not folder.is_dir():
+        where = "few_shot.path is not set" if folder is None else f"there is no folder {folder}"
         raise DatasetError(
-            f"there is no mini-ImageNet at {folder}: few_shot.path should be a folder with "
+            f"{where}: for mini-ImageNet it should be a folder with "
             f"{', '.join(FILES)} of Ravi & Larochelle and the images, 84 x 84 pixels, in images/; "
             "the images come from ImageNet (https://image-net.org) and cannot be passed on"
         )

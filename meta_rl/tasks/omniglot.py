@@ -52,11 +52,11 @@ _REPTILE_TRAINING, _REPTILE_VALIDATION = 1200, 100
 _MAML_VALIDATION, _MAML_TEST = 100, 423
 
 
-def load_omniglot(path: Path, *, split: str, download: bool) -> ClassSplit:
+def load_omniglot(path: Path | None, *, split: str, download: bool) -> ClassSplit:
     """Reads the characters and splits them.
 
     Args:
-        path: folder of the two official archives, or an ``.npz`` file.
+        path: folder of the two official archives, or an ``.npz`` file; None is a user's mistake.
         split: ``vinyals`` (1,028 / 172 / 423, whole alphabets but for one); ``reptile`` (what
             Reptile's code draws with its seed 0, where the last 100 of its 1,200 training
             characters validate here); ``maml`` (1,100 / 100 / 423 at random).
@@ -65,13 +65,13 @@ def load_omniglot(path: Path, *, split: str, download: bool) -> ClassSplit:
     Raises:
         DatasetError: the data is missing, damaged, of another layout, or overlaps.
     """
-    if download:
+    if download and path is not None:
         download_archives(path)
-    if not path.exists():
+    if path is None or not path.exists():
+        problem = "few_shot.path is not set" if path is None else f"there is no Omniglot at {path}"
         raise DatasetError(
-            f"there is no Omniglot at {path}: few_shot.path should be a folder with the official "
-            f"{' and '.join(ARCHIVES)} from {URL} (few_shot.download=true fetches them), or an "
-            ".npz file"
+            f"{problem}: it should be a folder with the official {' and '.join(ARCHIVES)} from "
+            f"{URL} (few_shot.download=true fetches them into it), or an .npz file"
         )
     classes = _read_archives(path) if path.is_dir() else _read_npz(path)
     return split_by_number(classes, split_parts(classes.names, split))

@@ -111,7 +111,7 @@ def load_classes(config: FewShotRunConfig) -> ClassSplit:
     few_shot = config.few_shot
     if few_shot.dataset == "glyphs":
         return load_glyphs()
-    path = Path(few_shot.path or "").expanduser()
+    path = None if few_shot.path is None else Path(few_shot.path).expanduser()
     if few_shot.dataset == "mini_imagenet":
         return load_mini_imagenet(path)
     return load_omniglot(path, split=few_shot.split or "vinyals", download=few_shot.download)

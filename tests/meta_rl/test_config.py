@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from meta_rl.config import (
     Config,
     ConfigError,
+    SupervisedConfig,
     config_from_mapping,
     config_to_yaml,
     load_config,
@@ -59,7 +60,8 @@ def test_importing_the_settings_does_not_import_torch():
 
 
 def test_presets():
-    assert preset_names() == PRESETS
+    configs = {name: load_config(name) for name in preset_names()}
+    assert [name for name, config in configs.items() if isinstance(config, Config)] == PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -287,7 +289,9 @@ def test_several_problems_are_a_list():
 
 
 # Anything that YAML or JSON can hold, and more: names near the real ones come up often.
-names = st.sampled_from(["env", "run", "rollout", "policy", "id", "seed", "options", "horizon"])
+names = st.sampled_from(
+    ["env", "sine", "few_shot", "run", "rollout", "policy", "id", "seed", "options", "horizon"]
+)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary()
 )
@@ -309,7 +313,7 @@ def test_any_mapping_gives_a_configuration_or_a_config_error(mapping):
     except ConfigError as error:
         assert str(error)
     else:
-        assert isinstance(config, Config)
+        assert isinstance(config, Config | SupervisedConfig)
 
 
 @settings(deadline=None, max_examples=300)
@@ -320,7 +324,7 @@ def test_any_override_gives_a_configuration_or_a_config_error(overrides):
     except ConfigError as error:
         assert str(error)
     else:
-        assert isinstance(config, Config)
+        assert isinstance(config, Config | SupervisedConfig)
 
 
 json_values = st.recursive(

@@ -109,6 +109,8 @@ def test_a_missing_archive_says_where_it_is(tmp_path):
         load_omniglot(tmp_path, split="vinyals", download=False)
     with pytest.raises(DatasetError, match=r"no Omniglot at .*https://"):
         load_omniglot(tmp_path / "none", split="vinyals", download=False)
+    with pytest.raises(DatasetError, match=r"few_shot.path is not set: .*https://"):
+        load_omniglot(None, split="vinyals", download=True)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_mini_imagenet_of_unequal_size(tmp_path):
 
 
 def test_mini_imagenet_that_cannot_be_read(tmp_path):
-    with pytest.raises(DatasetError, match=r"no mini-ImageNet at .*image-net\.org"):
+    with pytest.raises(DatasetError, match=r"there is no folder .*mini-ImageNet .*image-net\.org"):
         load_mini_imagenet(tmp_path / "none")
     folder = image_folder(tmp_path / "m")
     (folder / "test.csv").write_text("filename,label\ntrain-a-0.png,train-a\n")

@@ -1,0 +1,279 @@
+"""Runs on supervised tasks: what they leave behind, how they resume, and that they learn."""
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch.testing import assert_close
+
+from meta_rl.config import load_config
+from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
+from meta_rl.tasks import glyphs
+from meta_rl.tasks.image_classes import DatasetError
+from meta_rl.training import compilation
+from meta_rl.training.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
+from meta_rl.training.jobs import resume_run, start_run
+from meta_rl.training.seeding import Split
+from meta_rl.training.supervised_curve import SupervisedCurve
+from meta_rl.training.supervised_experiment import SupervisedExperiment
+
+SMALL = (
+    *("network.hidden_sizes=[8]", "meta_update.meta_batch_size=3", "run.compile=false"),
+    *("evaluation.every=4", "evaluation.num_tasks=5", "evaluation.queries=6"),
+    *("run.meta_iterations=8", "run.checkpoint_every=3", "run.log_every=2", "run.device=cpu"),
+)
+SMALL_IMAGES = (
+    *("network.num_filters=4", "meta_update.meta_batch_size=2"),
+    *("evaluation.every=2", "evaluation.num_tasks=3", "evaluation.num_adaptation_steps=2"),
+    *("run.meta_iterations=4", "run.checkpoint_every=3", "run.log_every=2", "run.device=cpu"),
+)
+
+
+@pytest.fixture(autouse=True)
+def few_glyphs(tmp_path, monkeypatch):
+    """Thirty letters in place of two thousand signs, and no file in the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(glyphs, "distinct_code_points", lambda: list(range(0x41, 0x5F)))
+    monkeypatch.setattr(glyphs, "NUM_VALIDATION", 8)
+    monkeypatch.setattr(glyphs, "NUM_TEST", 8)
+    with single_torch_thread():
+        yield
+
+
+def silent() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def settings(preset: str, path: Path, *overrides: str):
+    small = SMALL if "sine" in preset else SMALL_IMAGES
+    return load_config(preset, [*small, f"run.dir={path}", *overrides])
+
+
+def numbers(run: Path) -> tuple[object, ...]:
+    """All numbers of a run but those of a clock."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    metrics = [{n: x for n, x in line.items() if "second" not in n} for line in lines]
+    last = find_checkpoints(run)[-1]
+    state = load_checkpoint(last).trainer_state
+    moments = state["moments"] and {n: t.tolist() for n, t in state["moments"]["second"].items()}
+    files = (run / "evaluation.csv", run / "best.json", last / "model.safetensors")
+    return metrics, last.name, moments, *(file.read_bytes() for file in files)
+
+
+@pytest.mark.parametrize("preset", ["sine", "sine_reptile", "glyphs_5way_1shot"])
+def test_a_run_leaves_behind_what_a_reader_needs(preset, tmp_path):
+    config = settings(preset, tmp_path / "run")
+    shown = io.StringIO()
+    result = start_run(config, preset, Console(file=shown, width=200))
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    step = config.run.log_every
+    assert [r["meta_iteration"] for r in records] == list(
+        range(step, config.run.meta_iterations + 1, step)
+    )
+    assert all(r["train_loss"] > 0 for r in records)
+    quantity = "validation_loss" if "sine" in preset else "validation_accuracy"
+    num_steps = config.evaluation.num_adaptation_steps
+    assert len(records[-1][quantity]) == num_steps + 1
+    with (tmp_path / "run" / "evaluation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    tests = [row for row in rows if row["split"] == "test"]
+    # The initial parameters and the best ones.
+    assert len(tests) == 2 * config.evaluation.num_tasks * (num_steps + 1)
+    for name, curve in result.curves.items():
+        kept = "0" if name == "untrained" else name.removeprefix("iteration ")
+        last = [r for r in tests if r["meta_iteration"] == kept and r["adaptation_step"] == "1"]
+        assert np.mean([float(r["loss"]) for r in last]) == pytest.approx(curve.loss[:, 1].mean())
+        if "sine" not in preset:
+            mean = np.mean([float(r["accuracy"]) for r in last])
+            assert mean == pytest.approx(curve.mean[1])
+    assert "validation tasks" in shown.getvalue()
+    assert load_config(str(tmp_path / "run" / "config.yaml")) == replace_dir(config)
+
+
+def replace_dir(config):
+    return config.model_copy(update={"run": config.run.model_copy(update={"dir": None})})
+
+
+@pytest.mark.parametrize(
+    ("preset", "stop"), [("sine", 5), ("sine", 4), ("sine_reptile", 3), ("glyphs_5way_1shot", 3)]
+)
+def test_a_resumed_run_is_bit_identical(preset, stop, tmp_path, monkeypatch):
+    whole = settings(preset, tmp_path / "whole")
+    start_run(whole, preset, silent())
+    sample = SupervisedExperiment.training_batch
+
+    def interrupted(experiment, meta_iteration):
+        if meta_iteration == stop:
+            raise KeyboardInterrupt
+        return sample(experiment, meta_iteration)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SupervisedExperiment, "training_batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            start_run(settings(preset, tmp_path / "part"), preset, silent())
+    assert find_checkpoints(tmp_path / "part")[-1].name == f"iteration_{stop:06d}"
+    resume_run(tmp_path / "part", replace_dir(whole), silent())
+    assert numbers(tmp_path / "part") == numbers(tmp_path / "whole")
+
+
+def test_a_seed_decides_everything(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        start_run(settings("sine", tmp_path / name, f"run.seed={seed}"), "sine", silent())
+    assert numbers(tmp_path / "a") == numbers(tmp_path / "b")
+    assert numbers(tmp_path / "a") != numbers(tmp_path / "c")
+
+
+def test_a_resume_keeps_task_and_network(tmp_path):
+    config = settings("sine", tmp_path / "run")
+    start_run(config, "sine", silent())
+    longer = ["run.meta_iterations=9"]
+    for overrides in (["sine.max_phase=1.0"], ["network.activation=tanh"]):
+        changed = load_config(str(tmp_path / "run" / "config.yaml"), [*longer, *overrides])
+        with pytest.raises(CheckpointError, match="was trained with other settings of"):
+            resume_run(tmp_path / "run", changed, silent())
+    shutil.copy(Path("configs", "smoke.yaml").resolve(), tmp_path / "smoke.yaml")
+    with pytest.raises(CheckpointError):
+        resume_run(tmp_path / "run", load_config(str(tmp_path / "smoke.yaml")), silent())
+
+
+def test_what_is_not_finite_stops_and_is_named(tmp_path):
+    config = settings("sine", tmp_path / "run", "adaptation.inner_step_size=1e30")
+    with pytest.raises(NumericalError, match=r"meta-iteration 1: the query loss of task \d is not"):
+        start_run(config, "sine", silent())
+    params = load_checkpoint(tmp_path / "run").params
+    assert all(value.isfinite().all() for value in params.values())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("few_shot.ways=9", "the validation set has 8 classes, fewer than the 9 ways of a task"),
+        ("few_shot.shots=24", "has 24 examples, fewer than the 24 shots and 1 queries of a task"),
+        ("evaluation.queries=24", "of the validation set has 24 examples, fewer than the 1 shots"),
+    ],
+)
+def test_too_small_a_dataset_is_refused_before_anything_is_made(override, message, tmp_path):
+    with pytest.raises(DatasetError, match=message):
+        start_run(settings("glyphs_5way_1shot", tmp_path / "run", override), "glyphs", silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_splits_of_sinusoids_differ_and_evaluations_agree():
+    config = load_config("sine", SMALL)
+    with SupervisedExperiment(config) as experiment:
+        params = experiment.initial_params
+        first, again = (experiment.evaluate(params, Split.TEST) for _ in range(2))
+        other = experiment.evaluate(params, Split.VALIDATION)
+    np.testing.assert_array_equal(first.loss, again.loss)
+    assert not np.array_equal(first.task, other.task)
+
+
+def test_evaluation_adapts_by_plain_gradient_steps():
+    config = load_config("sine", [*SMALL, "evaluation.num_adaptation_steps=2"])
+    with SupervisedExperiment(config) as experiment:
+        curve = experiment.evaluate(experiment.initial_params, Split.TEST)
+        streams_rng = np.random.default_rng(0)
+        del streams_rng
+        # By hand, with autograd, on the same tasks.
+        from meta_rl.training.seeding import RandomStreams
+
+        rng = RandomStreams(config.evaluation.seed, Split.TEST, 0).task_generator()
+        _, batch = experiment.tasks.sample(Split.TEST, config.evaluation.num_tasks, rng)
+        for task in range(config.evaluation.num_tasks):
+            params = {n: v.requires_grad_() for n, v in experiment.initial_params.items()}
+            for step in range(3):
+                examples = [entry[task] for entry in batch.query]
+                prediction = torch.func.functional_call(
+                    experiment.learner.network, params, (examples[0],)
+                )
+                loss = (prediction - examples[1]).square().mean()
+                assert_close(
+                    torch.tensor(curve.loss[task, step]), loss.double().detach(), rtol=1e-4, atol=0
+                )
+                x, y = (entry[task] for entry in batch.support)
+                fit = torch.func.functional_call(experiment.learner.network, params, (x,))
+                gradient = torch.autograd.grad((fit - y).square().mean(), list(params.values()))
+                params = {
+                    name: (value - 0.01 * g).detach().requires_grad_()
+                    for (name, value), g in zip(params.items(), gradient, strict=True)
+                }
+
+
+def test_meta_steps_shrink_linearly():
+    with SupervisedExperiment(load_config("sine_reptile", SMALL)) as experiment:
+        steps = [experiment.meta_step_size(i) for i in range(8)]
+    assert steps == pytest.approx([0.1 * (1 - i / 8) for i in range(8)])
+    with SupervisedExperiment(load_config("sine", SMALL)) as experiment:
+        assert experiment.meta_step_size(5) == 0.001
+
+
+def test_scores_choose_low_losses_and_high_accuracies():
+    loss = np.array([[3.0, 1.0], [5.0, 2.0]])
+    regression = SupervisedCurve(np.zeros((2, 1)), loss, None)
+    assert regression.score == -1.5
+    assert regression.mean.tolist() == [4.0, 1.5]
+    images = replace(regression, accuracy=np.array([[0.2, 0.9], [0.2, 1.0]]))
+    assert images.score == pytest.approx(0.95)
+    # 1.96 * std / sqrt(2), std = .1 / sqrt(2).
+    assert images.interval[1] == pytest.approx(1.959964 * 0.05)
+
+
+def test_without_a_compiler_the_run_goes_on_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
+    shown = io.StringIO()
+    config = settings("sine", tmp_path / "run", "run.compile=true")
+    start_run(config, "sine", Console(file=shown, width=200))
+    assert "There is no C++ compiler here: the meta-update runs uncompiled." in shown.getvalue()
+
+
+def test_a_compiler_that_fails_is_done_without():
+    notes = []
+
+    def broken(*arguments, **options):
+        def fail(*tensors):
+            raise RuntimeError("no header\nmore")
+
+        return fail
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compilation.torch, "compile", broken)
+        patch.setattr(compilation.shutil, "which", lambda name: "/usr/bin/g++")
+        double = compilation.compiled(lambda x: 2 * x, torch.device("cpu"), notes.append)
+        assert [double(3), double(4)] == [6, 8]
+    assert notes[-1] == "The meta-update cannot be compiled and runs uncompiled: no header"
+    assert len(notes) == 2
+
+
+def test_maml_learns_sinusoids(tmp_path):
+    """A few hundred meta-updates already make one step worth more than ten from scratch."""
+    overrides = (
+        *("network.hidden_sizes=[40,40]", "run.meta_iterations=400", "run.log_every=100"),
+        *("evaluation.every=0", "evaluation.num_tasks=100", "meta_update.step_size=0.003"),
+        *("run.checkpoint_every=400", "meta_update.meta_batch_size=10"),
+    )
+    result = start_run(settings("sine", tmp_path / "run", *overrides), "sine", silent())
+    untrained, trained = result.curves.values()
+    assert trained.mean[1] < 0.6 * untrained.mean.min()
+    # Before adapting nothing can be known of the task: 3.006 is the best there is.
+    assert trained.mean[0] > 3.006 - 3 * trained.interval[0]
+
+
+def test_maml_learns_letters(tmp_path, monkeypatch):
+    monkeypatch.setattr(glyphs, "distinct_code_points", lambda: list(range(0x41, 0x7F)))
+    overrides = (
+        *("network.num_filters=16", "run.meta_iterations=120", "run.log_every=40"),
+        *("evaluation.every=0", "evaluation.num_tasks=60", "meta_update.meta_batch_size=4"),
+        *("meta_update.step_size=0.01", "run.checkpoint_every=120"),
+    )
+    config = settings("glyphs_5way_1shot", tmp_path / "run", *overrides)
+    untrained, trained = start_run(config, "glyphs", silent()).curves.values()
+    assert trained.mean[0] == pytest.approx(0.2, abs=0.15)
+    assert trained.mean[-1] > 0.6
+    assert trained.mean[-1] > untrained.mean[-1] + 0.1

@@ -250,14 +250,18 @@ def _read_newest(run_dir: Path) -> Checkpoint:
     paths = find_checkpoints(run_dir)
     if not paths:
         raise CheckpointError(f"there is no checkpoint in {run_dir}{_way_out(run_dir)}")
-    warnings: list[str] = []
+    problems: list[CheckpointError] = []
     for path in reversed(paths):
         try:
-            return replace(_read(path), warnings=tuple(warnings))
+            checkpoint = _read(path)
         except CheckpointError as error:
-            warnings.append(f"passed over a damaged checkpoint: {error}")
+            problems.append(error)
+            continue
+        passed_over = (f"passed over a damaged checkpoint: {problem}" for problem in problems)
+        return replace(checkpoint, warnings=tuple(passed_over))
     raise CheckpointError(
-        f"none of the {len(paths)} checkpoints in {run_dir} can be read{_way_out(run_dir)}"
+        f"none of the {len(paths)} checkpoints in {run_dir} can be read: {problems[0]}"
+        f"{_way_out(run_dir)}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_every_result_says_where_it_comes_from(file: Path):
         assert run["git"]["commit"]
         assert run["hardware"]["cpu"]
         assert run["versions"]["mujoco"]
+
+
+def test_the_pictures_are_there_small_and_say_where_they_come_from():
+    pictures = re.findall(r"!\[[^\]]{20,}\]\(([^)]+)\)", README)
+    assert len(pictures) == README.count("![") >= 3, "each has a description"
+    for picture in pictures:
+        limit = 1_000_000 if picture.endswith(".gif") else 200_000
+        assert 5_000 < (ROOT / picture).stat().st_size < limit
+    for run in json.loads((ROOT / "scripts/results/pictures/sources.json").read_text()).values():
+        assert run["git"]["commit"] and run["tasks"]
 
 
 def test_every_file_and_preset_that_the_readme_names_exists():

@@ -15,7 +15,7 @@ from meta_rl.reporting.task_replays import TaskReplays
 
 _MAX_COLUMNS = 4
 _MIN_WIDTH = 5.6  # inches, for title and legend
-_LEGEND_ENTRY = 1.9  # inches
+_LEGEND_ENTRY = 2.0  # inches
 _GREY = "#444444"
 
 
@@ -41,7 +41,9 @@ def panel_figure(
         width: of a panel, inches.
         height: of a panel, inches.
     """
-    num_columns = min(len(tasks), _MAX_COLUMNS, math.ceil(math.sqrt(len(tasks))))
+    # Up to three stand in one row; more make a block.
+    num_columns = len(tasks) if len(tasks) <= 3 else math.ceil(math.sqrt(len(tasks)))
+    num_columns = min(num_columns, _MAX_COLUMNS)
     num_rows = math.ceil(len(tasks) / num_columns)
     figure_width = max(width * num_columns, _MIN_WIDTH)
     figure = Figure((figure_width, height * num_rows + 0.9), layout="constrained")
@@ -67,10 +69,12 @@ def panel_figure(
         Line2D([], [], color=step_colour(step), linewidth=2.5, label=step_label(step))
         for step in range(len(tasks[0].replays))
     ]
+    handles = [*colours, *legend]
+    num_rows = math.ceil(len(handles) / max(2, int(figure_width / _LEGEND_ENTRY)))
     figure.legend(
-        handles=[*colours, *legend],
+        handles=handles,
         loc="outside lower center",
-        ncols=max(2, int(figure_width / _LEGEND_ENTRY)),
+        ncols=math.ceil(len(handles) / num_rows),
         frameon=False,
         fontsize=9,
     )

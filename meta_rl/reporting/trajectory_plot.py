@@ -44,8 +44,9 @@ def trajectory_figure(tasks: Sequence[TaskReplays], title: str) -> TrajectoryFig
         title: of the figure.
     """
     num_thin = min(_NUM_THIN_PATHS, len(tasks[0].replays[0]))
+    thin_label = f"one episode (thick: mean of {len(tasks[0].replays[0])})"
     legend = [
-        Line2D([], [], color=step_colour(0), linewidth=0.7, label="one episode"),
+        Line2D([], [], color=step_colour(0), linewidth=0.7, label=thin_label),
         Line2D([], [], **_RING, markeredgecolor="black", label="goal, square to scale"),
     ]
     figure, panels = panel_figure(
@@ -71,6 +72,8 @@ def trajectory_figure(tasks: Sequence[TaskReplays], title: str) -> TrajectoryFig
         panel.grid(color="#e8e8e8", linewidth=0.6)
         panel.set_axisbelow(True)
     _set_limits(panels[0], tasks, [places for _, places in paths])
+    # Panels of a given shape need the layout twice; saving does it once more.
+    figure.draw_without_rendering()
     return TrajectoryFigure(figure, paths)
 
 

@@ -156,13 +156,18 @@ def test_tasks_are_named_and_rounded():
     assert task_label(np.array([1234.5]), object()) == "task 0 1234"
 
 
-@pytest.mark.parametrize("num_tasks", [1, 2, 5, 9])
-def test_nothing_overlaps(num_tasks):
-    figure = trajectory_figure(tasks_of(walk, num_tasks), "A title of ordinary length").figure
+@pytest.mark.parametrize("num_tasks", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("draw", ["paths", "values"])
+def test_nothing_overlaps(num_tasks, draw):
+    if draw == "paths":
+        figure = trajectory_figure(tasks_of(walk, num_tasks), "A title of ordinary length").figure
+    else:
+        figure = tracked_figure(tasks_of(run, num_tasks), "A title of ordinary length")
     figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
-    boxes += [panel.title.get_window_extent() for panel in figure.axes]
-    boxes += [text.get_window_extent() for panel in figure.axes for text in panel.texts]
+    shown = [*figure.legends[0].get_texts(), *figure.findobj(lambda a: a is figure._suptitle)]
+    for panel in figure.axes:
+        shown += [panel.title, *panel.texts, panel.xaxis.label, panel.yaxis.label]
+    boxes = [text.get_window_extent() for text in shown if text.get_text()]
     for i, box in enumerate(boxes):
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, "inside the figure"
-        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :]), shown[i].get_text()

@@ -3,9 +3,10 @@
 import io
 import re
 
+import pytest
 from rich.console import Console
 
-from meta_rl.training.progress import Progress, format_returns
+from meta_rl.training.progress import SINE_COLUMNS, Progress, format_returns
 
 RECORD = {
     "meta_iteration": 2,
@@ -27,9 +28,10 @@ VALIDATION = {
 }
 
 
-def plain(*records: dict, num_meta_iterations: int = 5) -> list[str]:
+def plain(*records: dict, num_meta_iterations: int = 5, num_completed: int = 0) -> list[str]:
     shown = io.StringIO()
-    with Progress(Console(file=shown), num_meta_iterations) as progress:
+    console = Console(file=shown)
+    with Progress(console, num_meta_iterations, num_completed=num_completed) as progress:
         for record in records:
             progress.meta_iteration(record)
     return shown.getvalue().splitlines()
@@ -67,7 +69,9 @@ def test_validation_has_a_line_of_its_own():
 def test_the_eta_is_what_remains_at_the_pace_so_far(monkeypatch):
     now = iter([100.0, 110.0, 130.0])
     monkeypatch.setattr("meta_rl.training.progress.time.perf_counter", lambda: next(now))
-    first, second = plain(RECORD | {"meta_iteration": 3}, RECORD | {"meta_iteration": 4})
+    first, second = plain(
+        RECORD | {"meta_iteration": 3}, RECORD | {"meta_iteration": 4}, num_completed=2
+    )
     assert first.endswith("ETA 0:00:20")  # 2 more of 10 s
     assert second.endswith("ETA 0:00:15")  # 1 more of (10 s + 20 s) / 2
 
@@ -92,3 +96,32 @@ def test_text_in_brackets_is_not_taken_for_a_style():
     shown = io.StringIO()
     Progress(Console(file=shown), 1).note("in runs/[bold]a[/x]")
     assert shown.getvalue() == "in runs/[bold]a[/x]\n"
+
+
+def test_supervised_rows_stand_for_several_iterations():
+    record = {
+        "meta_iteration": 100,
+        "train_loss": 0.51234,
+        "update_norm": 1.5,
+        "meta_step_size": 0.001,
+        "iterations_per_second": 1234.5,
+        "seconds_sampling": 0.25,
+        "seconds_updating": 0.5,
+        "validation_loss": [3.0, 1.0, 0.5],
+        "validation_loss_interval": [0.1, 0.05, 0.025],
+        "is_best": False,
+    }
+    shown = io.StringIO()
+    clock = iter([0.0, 10.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.perf_counter", lambda: next(clock))
+        Progress(Console(file=shown, width=200), 300, SINE_COLUMNS).meta_iteration(record)
+    row, validation = shown.getvalue().splitlines()
+    # 100 iterations took 10 s: 200 more take 20.
+    assert row == (
+        "100/300  loss 0.5123  norm 1.5  meta-step 0.001  1,234.5 updates/s  s 0.25 | 0.50  "
+        "ETA 0:00:20"
+    )
+    assert validation == (
+        "iteration 100, validation tasks: 3.000 ±0.100 -> 0.500 ±0.025 after 2 steps"
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
@@ -20,7 +21,7 @@ from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.training import compilation
 from meta_rl.training.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import resume_run, start_run
-from meta_rl.training.seeding import Split
+from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_experiment import SupervisedExperiment
 
@@ -177,33 +178,29 @@ def test_splits_of_sinusoids_differ_and_evaluations_agree():
 
 def test_evaluation_adapts_by_plain_gradient_steps():
     config = load_config("sine", [*SMALL, "evaluation.num_adaptation_steps=2"])
+    step_size = config.adaptation.inner_step_size
     with SupervisedExperiment(config) as experiment:
         curve = experiment.evaluate(experiment.initial_params, Split.TEST)
-        streams_rng = np.random.default_rng(0)
-        del streams_rng
-        # By hand, with autograd, on the same tasks.
-        from meta_rl.training.seeding import RandomStreams
-
         rng = RandomStreams(config.evaluation.seed, Split.TEST, 0).task_generator()
         _, batch = experiment.tasks.sample(Split.TEST, config.evaluation.num_tasks, rng)
-        for task in range(config.evaluation.num_tasks):
-            params = {n: v.requires_grad_() for n, v in experiment.initial_params.items()}
-            for step in range(3):
-                examples = [entry[task] for entry in batch.query]
-                prediction = torch.func.functional_call(
-                    experiment.learner.network, params, (examples[0],)
-                )
-                loss = (prediction - examples[1]).square().mean()
-                assert_close(
-                    torch.tensor(curve.loss[task, step]), loss.double().detach(), rtol=1e-4, atol=0
-                )
-                x, y = (entry[task] for entry in batch.support)
-                fit = torch.func.functional_call(experiment.learner.network, params, (x,))
-                gradient = torch.autograd.grad((fit - y).square().mean(), list(params.values()))
-                params = {
-                    name: (value - 0.01 * g).detach().requires_grad_()
-                    for (name, value), g in zip(params.items(), gradient, strict=True)
-                }
+        network, initial = experiment.learner.network, experiment.initial_params
+
+    def loss(params, examples, task):
+        x, y = (entry[task] for entry in examples)
+        return (functional_call(network, params, (x,)) - y).square().mean()
+
+    for task in range(config.evaluation.num_tasks):
+        params = initial
+        for step in range(3):
+            expected = loss(params, batch.query, task).detach().double()
+            assert_close(torch.tensor(curve.loss[task, step]), expected, rtol=1e-4, atol=0)
+            leaves = {name: value.requires_grad_() for name, value in params.items()}
+            gradient = torch.autograd.grad(loss(leaves, batch.support, task), list(leaves.values()))
+            params = {
+                name: (value - step_size * g).detach()
+                for (name, value), g in zip(leaves.items(), gradient, strict=True)
+            }
+        initial = {name: value.detach() for name, value in initial.items()}
 
 
 def test_meta_steps_shrink_linearly():
@@ -257,6 +254,7 @@ def test_maml_learns_sinusoids(tmp_path):
         *("network.hidden_sizes=[40,40]", "run.meta_iterations=400", "run.log_every=100"),
         *("evaluation.every=0", "evaluation.num_tasks=100", "meta_update.step_size=0.003"),
         *("run.checkpoint_every=400", "meta_update.meta_batch_size=10"),
+        "adaptation.inner_step_size=0.01",
     )
     result = start_run(settings("sine", tmp_path / "run", *overrides), "sine", silent())
     untrained, trained = result.curves.values()

@@ -16,6 +16,7 @@ from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_state import SupervisedState
 from meta_rl.training.trainer_state import TrainerState
+from meta_rl.training.wandb_sink import WandbSink
 from meta_rl.types import MetaUpdateStats
 
 
@@ -71,10 +72,10 @@ class RunLog:
         self._progress = progress
         self._metrics = JsonlSink(run_directory.metrics_file, resume_from)
         self._sinks: list[MetricsSink] = [self._metrics]
+        self._wandb: WandbSink | None = None
         if config.run.wandb != "disabled":
-            from meta_rl.training.wandb_sink import WandbSink
-
-            self._sinks.append(WandbSink(run_directory.path, config, notify=progress.note))
+            self._wandb = WandbSink(run_directory.path, config, notify=progress.note)
+            self._sinks.append(self._wandb)
         self._table = EvaluationTable(
             run_directory.evaluation_file, task_parameter_names, resume_from, value_names
         )
@@ -129,6 +130,8 @@ class RunLog:
             self._table.write_rows(meta_iteration, name, curve.task, curve.rows())
         else:
             self._table.write(meta_iteration, name, curve.task, curve.episode_return)
+        if self._wandb is not None:
+            self._wandb.evaluation(meta_iteration, name, curve)
 
     def checkpoint(self, state: TrainerState | SupervisedState) -> None:
         """Saves the state, unless it is saved already.

@@ -1,4 +1,7 @@
-"""Weights & Biases as a second sink, which may fail in any way without stopping a training run."""
+"""Weights & Biases as a second sink, which may fail in any way without stopping a training run.
+
+``metrics.jsonl`` and ``evaluation.csv`` stay the record of a run; this is a copy to look at.
+"""
 
 import os
 import secrets
@@ -7,9 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from meta_rl.config import AnyConfig
+from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.atomic_files import write_text_atomically
+from meta_rl.training.supervised_curve import SupervisedCurve, half_width
 
-_TIMEOUT_S = 30
+_TIMEOUT_S = 30.0
 
 
 class WandbSink:
@@ -27,9 +32,13 @@ class WandbSink:
     def __init__(self, run_dir: Path, config: AnyConfig, notify: Callable[[str], None]) -> None:
         assert config.run.wandb != "disabled"
         self._notify = notify
+        self._num_meta_iterations = config.run.meta_iterations
+        self._test_rows: list[dict[str, float]] = []
         self._run: Any = None
         # Offline runs would otherwise still call wandb's host once, to report errors.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        # What the settings of a run silence does not include its login.
+        os.environ.setdefault("WANDB_SILENT", "true")
         try:
             self._run = _start(run_dir, config, config.run.wandb)
             if config.run.wandb == "online" and self._run.url:
@@ -47,26 +56,94 @@ class WandbSink:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Sends a record, with its ``meta_iteration`` as wandb's step."""
-        if self._run is None:
-            return
-        try:
-            self._run.log(dict(record), step=record["meta_iteration"])
-        except Exception as error:
-            self._disable(error)
+        self._attempt(lambda run: run.log(_scalars(record), step=record["meta_iteration"]))
+
+    def evaluation(
+        self, meta_iteration: int, split: str, curve: AdaptationCurve | SupervisedCurve
+    ) -> None:
+        """Sends an adaptation curve as a table.
+
+        Those on the validation tasks come one by one, each with the step of its meta-iteration.
+        Those on the test tasks are one table, sent in the end.
+
+        Args:
+            meta_iteration: number of meta-iterations that the policy was trained for.
+            split: which set of tasks, for example ``"validation"``.
+            curve: what it did.
+        """
+        rows = _rows(meta_iteration, curve)
+        if split == "test":
+            self._test_rows += rows
+        else:
+            name = f"{split}_curve"
+            self._attempt(lambda run: run.log({name: _table(rows)}, step=meta_iteration))
+
+    def films(self, files: Mapping[str, Path]) -> None:
+        """Sends films of a run that has ended.
+
+        Args:
+            files: mp4 files, by the name that they get at wandb.
+        """
+        # Past all that is there: wandb drops what comes for an earlier step.
+        first_step = self._num_meta_iterations + 1
+        self._attempt(lambda run: run.log(_films(files), step=max(run.step, first_step)))
 
     def close(self) -> None:
         """Waits until wandb has what was sent."""
+        if self._test_rows:
+            rows, step = self._test_rows, self._num_meta_iterations
+            self._attempt(lambda run: run.log({"test_curve": _table(rows)}, step=step))
+        self._attempt(lambda run: run.finish())
+        self._run = None
+
+    def _attempt(self, send: Callable[[Any], None]) -> None:
         if self._run is None:
             return
         try:
-            self._run.finish()
+            send(self._run)
         except Exception as error:
             self._disable(error)
-        self._run = None
 
     def _disable(self, error: Exception) -> None:
         self._run = None
         self._notify(f"wandb is switched off for this run: {_first_line(error)}")
+
+
+def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers alone can be drawn: a list becomes one entry for each of its numbers."""
+    scalars: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, list):
+            scalars |= {f"{name}/{index}": entry for index, entry in enumerate(value)}
+        else:
+            scalars[name] = value
+    return scalars
+
+
+def _rows(meta_iteration: int, curve: AdaptationCurve | SupervisedCurve) -> list[dict[str, float]]:
+    """A row per adaptation step, with the half-width of the 95 % interval of every quantity."""
+    if isinstance(curve, SupervisedCurve):
+        named = {name: (x.mean(0), half_width(x)) for name, x in curve.quantities.items()}
+    else:
+        named = {"return": (curve.mean, curve.interval)}
+    return [
+        {"meta_iteration": meta_iteration, "adaptation_step": step}
+        | {name: float(mean[step]) for name, (mean, _) in named.items()}
+        | {f"{name}_interval": float(interval[step]) for name, (_, interval) in named.items()}
+        for step in range(len(curve.mean))
+    ]
+
+
+def _table(rows: list[dict[str, float]]) -> Any:
+    import wandb
+
+    return wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+
+
+def _films(files: Mapping[str, Path]) -> dict[str, Any]:
+    import wandb
+
+    return {f"films/{name}": wandb.Video(str(file), format="mp4") for name, file in files.items()}
 
 
 def _start(run_dir: Path, config: AnyConfig, mode: Literal["offline", "online"]) -> Any:
@@ -82,7 +159,7 @@ def _start(run_dir: Path, config: AnyConfig, mode: Literal["offline", "online"])
         # Offline, wandb ignores this with a warning: runs of one id join when they are synced.
         resume="allow" if mode == "online" else None,
         settings=wandb.Settings(
-            init_timeout=_TIMEOUT_S,
+            init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _TIMEOUT_S)),
             login_timeout=_TIMEOUT_S,
             finish_timeout=_TIMEOUT_S,  # what was not sent is on the disk
             finish_timeout_raises=True,

@@ -316,15 +316,21 @@ def chunks(descriptor: int) -> Iterator[bytes]:
         yield chunk
 
 
-def test_wandb_offline(tmp_path: Path):
+def test_wandb_offline_and_resumed(tmp_path: Path):
     pytest.importorskip("wandb")
     path = tmp_path / "run"
     result = train("smoke", f"run.dir={path}", "run.wandb=offline", "run.meta_iterations=1")
-    assert result.returncode == 0
-    assert "Error" not in result.stderr
+    assert (result.returncode, result.stderr) == (0, "")
     assert "switched off" not in result.stdout
-    assert list((path / "wandb").glob("offline-run-*/*.wandb"))
-    assert (path / "metrics.jsonl").read_text().count("\n") == 1
+    result = train("--resume", path, "run.meta_iterations=2")
+    assert (result.returncode, result.stderr) == (0, "")
+    run_id = (path / "wandb_run_id.txt").read_text().strip()
+    runs = list((path / "wandb").glob("offline-run-*/*.wandb"))
+    assert [run.name for run in runs] == [f"run-{run_id}.wandb"] * 2
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["meta_iteration"] for line in lines] == [1, 2]
+    tables = [file.name for file in path.glob("wandb/offline-run-*/files/media/table/*.json")]
+    assert sum(name.startswith("test_curve") for name in tables) == 2
 
 
 # Mistakes

@@ -51,8 +51,10 @@ def visualize(
     from rich.console import Console
 
     from meta_rl.config import ConfigError
+    from meta_rl.reporting.report.run_record import run_dir_of
     from meta_rl.reporting.visualization import Films, chosen_tasks
     from meta_rl.reporting.visualization import visualize as write_visualization
+    from meta_rl.reporting.wandb_films import send_films
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.replay import RenderingError
     from meta_rl.rollouts.sampler import NumericalError
@@ -91,4 +93,5 @@ def visualize(
         with new_folder(folder) as temporary:
             write_visualization(saved, shown, temporary, Films(mp4=video, gif=gif), note)
             files = sorted(path.name for path in temporary.iterdir())
+        send_films(run_dir_of(run), folder, note)
     note(f"Pictures: {folder}/ {', '.join(files)}")

@@ -76,7 +76,7 @@ def report(
         stop_on_signals(),
         one_sentence_errors(
             *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
-            *(NumericalError, ReportError, SweepError, TaskSelectionError),
+            *(NumericalError, OSError, ReportError, SweepError, TaskSelectionError),
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}

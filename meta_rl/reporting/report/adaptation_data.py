@@ -8,6 +8,7 @@ import numpy as np
 from meta_rl.ops.statistics import interquartile_mean
 from meta_rl.reporting.report.packing import rounded
 from meta_rl.reporting.report.run_record import run_dir_of
+from meta_rl.training.adaptation_curve import QUANTILE_95
 from meta_rl.training.comparison import Comparison, PolicyGroup
 from meta_rl.training.evaluation_summary import (
     BOOTSTRAP,
@@ -70,9 +71,12 @@ def tasks_data(group: PolicyGroup, task_parameter_names: Sequence[str]) -> dict[
     """Every task: its return at each step, and what the last step has gained over none."""
     curve, gains = mean_curve(group.curves), task_gains(group.curves)
     num_tasks, num_pairs = len(curve.task), len(curve.task) * gains.num_runs
+    num_episodes = curve.episode_return.shape[-1]
+    intervals = QUANTILE_95 * curve.episode_return.std(-1, ddof=1) / np.sqrt(num_episodes)
     rows = zip(
         curve.task,
         curve.episode_return.mean(-1),
+        intervals,
         gains.gain.tolist(),
         gains.interval.tolist(),
         gains.num_losing_runs.tolist(),
@@ -85,19 +89,28 @@ def tasks_data(group: PolicyGroup, task_parameter_names: Sequence[str]) -> dict[
         "num_pairs": num_pairs,
         "num_losing": int(gains.num_losing_runs.sum()),
         "num_clearly_losing": int(gains.num_clearly_losing_runs.sum()),
-        "text": f"Mean return over {curve.episode_return.shape[-1]} episodes of each of the "
+        "text": f"Mean return over {num_episodes} episodes of each of the "
         f"{num_tasks} tasks at each step.",
         "rows": [
             {
                 "index": index,
                 "task": rounded(task, 6),
                 "returns": rounded(returns, _DIGITS),
+                "intervals": rounded(task_intervals, _DIGITS),
                 "gain": round(gain, _DIGITS),
                 "gain_interval": round(interval, _DIGITS),
                 "num_losing": losing,
                 "num_clearly_losing": clearly,
             }
-            for index, (task, returns, gain, interval, losing, clearly) in enumerate(rows)
+            for index, (
+                task,
+                returns,
+                task_intervals,
+                gain,
+                interval,
+                losing,
+                clearly,
+            ) in enumerate(rows)
         ],
     }
 

@@ -86,6 +86,9 @@ def test_the_report_of_a_run_lies_in_it_and_its_path_is_all_that_is_printed(runs
         curve = evaluate_policy(load_policy(runs / "one")).curve
     assert data["adaptation"]["mean"] == pytest.approx(curve.mean, abs=1e-4)
     assert data["adaptation"]["high"] == pytest.approx(curve.mean + curve.interval, abs=1e-4)
+    spread = 1.959964 * curve.episode_return.std(-1, ddof=1) / curve.episode_return.shape[-1] ** 0.5
+    intervals = [interval for row in data["tasks"]["rows"] for interval in row["intervals"]]
+    assert intervals == pytest.approx(spread.ravel(), abs=1e-4)
     gains = task_gains([curve])
     assert [row["gain"] for row in data["tasks"]["rows"]] == pytest.approx(gains.gain, abs=1e-4)
     assert data["tasks"]["num_losing"] == gains.num_losing_runs.sum()

@@ -57,6 +57,16 @@ function adaptationChart(report) {
   });
 }
 
+function taskValueColumns({ tasks, adaptation }) {
+  return [...tasks.parameter_names,
+    ...adaptation.mean.map((_, step) => `${stepName(step)}, \u00b1 95 % over episodes`)];
+}
+
+function taskValues(row, digits) {
+  return [...row.task.map((value) => decimal(value, 3)), ...row.returns.map((value, step) =>
+    `${decimal(value, digits)} \u00b1 ${decimal(row.intervals[step], digits)}`)];
+}
+
 /** Tasks of one parameter: the return over the range of tasks, one colour per adaptation step. */
 function rangeChart(report) {
   const { tasks, adaptation } = report;
@@ -64,19 +74,21 @@ function rangeChart(report) {
   const digits = digitsFor(adaptation.mean);
   const rows = [...tasks.rows].sort((a, b) => a.task[0] - b.task[0]);
   return chart({
-    label: "Return over the tasks",
+    label: "Return over the tasks, with the 95 % interval of each",
     description: `One point per task and adaptation step, against ${name}; `
-      + "the table of tasks below has the numbers.",
+      + "bars are 95 % intervals over the task's episodes.",
     x: { label: tasks.parameter_labels[0], pad: 0.03 },
     y: { label: "undiscounted return" },
     height: (width) => (width < 500 ? 320 : 400),
     series: adaptation.mean.map((_, step) => ({
       name: stepName(step), colour: stepColour(step), mark: stepMark(step),
-      line: "none", x: rows.map((row) => row.task[0]), y: rows.map((row) => row.returns[step]),
+      line: "none", bars: true,
+      x: rows.map((row) => row.task[0]), y: rows.map((row) => row.returns[step]),
+      low: rows.map((row) => row.returns[step] - row.intervals[step]),
+      high: rows.map((row) => row.returns[step] + row.intervals[step]),
     })),
-    columns: [name, ...adaptation.mean.map((_, step) => stepName(step))],
-    rows: () => rows.map((row) => [
-      decimal(row.task[0], 3), ...row.returns.map((value) => decimal(value, digits))]),
+    columns: taskValueColumns(report),
+    rows: () => rows.map((row) => taskValues(row, digits)),
   });
 }
 
@@ -105,9 +117,8 @@ function placeChart(report) {
       mark: marks[index], line: "none",
       x: group.map((row) => row.task[0]), y: group.map((row) => row.task[1]),
     })),
-    columns: [...tasks.parameter_names, `return ${stepName(last)}`],
-    rows: () => sorted.map((row) => [
-      ...row.task.map((value) => decimal(value, 3)), decimal(row.returns[last], digits)]),
+    columns: taskValueColumns(report),
+    rows: () => sorted.map((row) => taskValues(row, digits)),
   });
 }
 

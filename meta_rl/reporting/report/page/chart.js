@@ -86,7 +86,9 @@ function drawErrorBars(group, series, x, y) {
 function drawSeries(plot, series, x, y) {
   const group = shape("g", { style: `color: ${series.colour}`, opacity: series.opacity });
   if (series.low) {
-    group.append(shape("path", { d: bandPath(series, x, y), class: "band" }));
+    if (series.line !== "none") {
+      group.append(shape("path", { d: bandPath(series, x, y), class: "band" }));
+    }
     if (series.bars) drawErrorBars(group, series, x, y);
   }
   const points = series.x.map((value, index) => {
@@ -170,7 +172,7 @@ function legendEntry(series) {
     width: 34, height: 14, viewBox: "-17 -7 34 14", "aria-hidden": "true",
     style: `color: ${series.colour}`,
   });
-  const banded = series.low && series.low.some((value) => value !== null);
+  const banded = series.line !== "none" && series.low && series.low.some((value) => value !== null);
   if (banded) sample.append(shape("rect", { x: -17, y: -6, width: 34, height: 12, class: "band" }));
   if (series.line !== "none") {
     sample.append(shape("path", {

@@ -26,7 +26,8 @@ SMALL = [
     *("evaluation.num_tasks=8", "evaluation.episodes_per_task=3"),
     "evaluation.num_adaptation_steps=2",
 ]
-HOSTILE = "a<script><b>x&y"
+# Below a folder whose name ends in "<", the path holds an end tag.
+HOSTILE = "script x><b>x&y"
 
 
 def report(folder, name, preset):
@@ -37,16 +38,16 @@ def report(folder, name, preset):
         )
         groups = load_groups([folder / name], ["random"], {})
         page = make_report(groups, TaskChoice(), lambda note: None)
-    path = folder / f"{preset}.html"
+    path = folder.parent / f"{preset}.html"
     path.write_text(page, encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reports")
+    folder = tmp_path_factory.mktemp("reports") / "runs"
     return {
-        "plane": report(folder, HOSTILE, "navigation"),
+        "plane": report(folder.parent / "a<", HOSTILE, "navigation"),
         "solids": report(folder, "cheetah", "half_cheetah_vel"),
     }
 
@@ -163,14 +164,26 @@ def test_the_end_is_said_once_and_nothing_while_it_plays(open_page):
     assert "Return so far" in heard[1]
 
 
-@VIEWS
-def test_the_robot_is_drawn_and_not_a_blank_canvas(open_page, view):
-    page = open_page(view)
-    colours = page.locator("canvas").evaluate(
-        "canvas => new Set(new Uint32Array(canvas.getContext('2d')"
-        ".getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"
+@pytest.mark.parametrize(
+    # The torso's colour in Gymnasium's model, and that of the second adaptation step.
+    ("view", "colour", "least"),
+    [("solids", (204, 153, 102), 1000), ("plane", (0, 114, 178), 40)],
+)
+def test_the_robot_is_in_the_picture(open_page, view, colour, least):
+    page = open_page(view, color_scheme="light")
+    count = page.locator("canvas").evaluate(
+        """(canvas, colour) => {
+            const pixels = canvas.getContext("2d")
+                .getImageData(0, 0, canvas.width, canvas.height).data;
+            let count = 0;
+            for (let at = 0; at < pixels.length; at += 4) {
+                count += colour.every((value, index) => pixels[at + index] === value);
+            }
+            return count;
+        }""",
+        colour,
     )
-    assert colours > 10
+    assert count > least
 
 
 def column(page, index):
@@ -260,6 +273,7 @@ def test_the_tab_key_reaches_every_control_and_shows_where_it_is(open_page):
 def test_a_hostile_run_name_is_text(open_page):
     page = open_page("plane")
     assert HOSTILE in page.locator("#subtitle").inner_text()
+    assert f"a</{HOSTILE}" in page.locator("#settings").inner_text()
     assert page.locator("b").count() == 0
     assert page.locator("script").count() == 2
 

@@ -9,7 +9,7 @@ import pytest
 from meta_rl.reporting.palette import step_colour
 from meta_rl.reporting.report.page import render_page
 
-HOSTILE = "</script><b>&<!--{{style}} \u2028 ${x}"
+HOSTILE = "</script x></script><b>&<!--{{style}} \u2028 ${x}"
 
 
 class Elements(html.parser.HTMLParser):

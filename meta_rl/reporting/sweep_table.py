@@ -1,18 +1,34 @@
 """What the settings of a sweep reach, on the screen."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import read_best
-from meta_rl.training.evaluation_summary import BOOTSTRAP, interquartile_means
-from meta_rl.training.evaluation_table import read_test_curves
+from meta_rl.training.evaluation_summary import BOOTSTRAP, interquartile_means_of_scores
+from meta_rl.training.evaluation_table import read_test_scores
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.plan import short_labels
 
 _SEED = "run.seed"
+_MAX_SHOWN_STEPS = 5
+_RETURN = "episode_return"
+
+
+@dataclass(frozen=True)
+class KeptScore:
+    """What the iteration that a run has kept reaches on the test tasks.
+
+    Attributes:
+        quantity: its name, as in ``evaluation.csv``.
+        score: mean of each task and adaptation step, [task, adaptation_step].
+    """
+
+    quantity: str
+    score: np.ndarray
 
 
 def print_sweep_table(console: Console, runs: Sequence[SweepRun]) -> None:
@@ -25,46 +41,58 @@ def print_sweep_table(console: Console, runs: Sequence[SweepRun]) -> None:
     Raises:
         EvaluationTableError, CheckpointError: a run's files are damaged.
     """
-    groups: dict[tuple[tuple[str, str], ...], list[AdaptationCurve]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[KeptScore]] = {}
     for run in runs:
-        curve = kept_curve(run)
-        if curve is not None:
+        kept = kept_score(run)
+        if kept is not None:
             setting = tuple((name, value) for name, value in run.varied.items() if name != _SEED)
-            groups.setdefault(setting, []).append(curve)
+            groups.setdefault(setting, []).append(kept)
     if not groups:
         return
-    rows = {setting: _cells(curves) for setting, curves in groups.items()}
-    num_steps = max(map(len, rows.values()))
+    quantity = next(iter(groups.values()))[0].quantity
+    steps = shown_steps(max(kept.score.shape[1] for group in groups.values() for kept in group))
     table = Table(
-        title="Return on test tasks: interquartile mean over seeds and tasks [95 % interval]",
+        title=f"{'Return' if quantity == _RETURN else quantity.capitalize()} on test tasks: "
+        "interquartile mean over seeds and tasks [95 % interval]",
         title_justify="left",
     )
     for label in short_labels([name for name, _ in next(iter(groups))]).values():
-        table.add_column(label, justify="right")
+        table.add_column(label, justify="right", overflow="fold")
     table.add_column("seeds", justify="right")
-    for step in range(num_steps):
+    for step in steps:
         table.add_column("1 step" if step == 1 else f"{step} steps", justify="right")
-    for setting, cells in rows.items():
-        missing = [""] * (num_steps - len(cells))
-        table.add_row(*(value for _, value in setting), str(len(groups[setting])), *cells, *missing)
+    for setting, group in groups.items():
+        cells = _cells([kept.score for kept in group], 2 if quantity == _RETURN else 3)
+        shown = [cells[step] if step < len(cells) else "" for step in steps]
+        table.add_row(*(value for _, value in setting), str(len(group)), *shown)
     console.print(table)
-    if any(len(curves) > 1 for curves in groups.values()):
+    if any(len(group) > 1 for group in groups.values()):
         console.print(f"In brackets: {BOOTSTRAP}.", soft_wrap=True, highlight=False, markup=False)
 
 
-def kept_curve(run: SweepRun) -> AdaptationCurve | None:
-    """The curve on the test tasks of the iteration that did best on the validation tasks."""
+def kept_score(run: SweepRun) -> KeptScore | None:
+    """On the test tasks, for the iteration that did best on the validation tasks."""
     best = read_best(run.path)
     if best is None:
         return None
-    return read_test_curves(run.path / "evaluation.csv").get(best.meta_iteration)
+    quantity, scores = read_test_scores(run.path / "evaluation.csv")
+    score = scores.get(best.meta_iteration)
+    return None if score is None else KeptScore(quantity, score)
 
 
-def _cells(curves: Sequence[AdaptationCurve]) -> list[str]:
-    means = interquartile_means(curves)
-    if len(curves) == 1:
-        return [f"{mean:.2f}" for mean in means.mean]
+def shown_steps(num_columns: int) -> list[int]:
+    """All adaptation steps where they are few, else some of the first and the last."""
+    last = num_columns - 1
+    if last <= _MAX_SHOWN_STEPS:
+        return list(range(num_columns))
+    return sorted({0, 1, 2, _MAX_SHOWN_STEPS, last})
+
+
+def _cells(scores: Sequence[np.ndarray], num_digits: int) -> list[str]:
+    means = interquartile_means_of_scores(scores)
+    if len(scores) == 1:
+        return [f"{mean:.{num_digits}f}" for mean in means.mean]
     return [
-        f"{mean:.2f}\n[{low:.2f}, {high:.2f}]"
+        f"{mean:.{num_digits}f}\n[{low:.{num_digits}f}, {high:.{num_digits}f}]"
         for mean, low, high in zip(means.mean, means.low, means.high, strict=True)
     ]

@@ -81,8 +81,17 @@ def mean_curve(curves: Sequence[AdaptationCurve]) -> AdaptationCurve:
 
 
 def interquartile_means(curves: Sequence[AdaptationCurve]) -> InterquartileMeans:
-    """The interquartile mean at every adaptation step, the same at every call."""
-    score_KRM = np.stack([curve.episode_return.mean(-1).T for curve in curves], axis=1)
+    """The interquartile mean of the return at every adaptation step, the same at every call."""
+    return interquartile_means_of_scores([curve.episode_return.mean(-1) for curve in curves])
+
+
+def interquartile_means_of_scores(scores: Sequence[np.ndarray]) -> InterquartileMeans:
+    """The interquartile mean at every adaptation step, the same at every call.
+
+    Args:
+        scores: for each run, one per task and adaptation step, [M, K + 1].
+    """
+    score_KRM = np.stack([score_MK.T for score_MK in scores], axis=1)
     means = [interquartile_mean(score_RM.reshape(-1)) for score_RM in score_KRM]
     # The same resamples at every step, so that intervals differ only as the returns do.
     intervals = [

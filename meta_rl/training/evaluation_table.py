@@ -99,12 +99,45 @@ def read_test_curves(path: Path) -> dict[int, AdaptationCurve]:
     Raises:
         EvaluationTableError: it cannot be read, or is not such a table; the line is named.
     """
+    header, evaluations = _read_test_rows(path)
+    if header[-3:] != _LAST_COLUMNS:
+        raise EvaluationTableError(f"{path}, line 1: this is not the header of a run's")
+    return {
+        meta_iteration: _curve(np.array(evaluations[meta_iteration]))
+        for meta_iteration in sorted(evaluations)
+    }
+
+
+def read_test_scores(path: Path) -> tuple[str, dict[int, np.ndarray]]:
+    """What runs of any kind are compared by, on the test tasks.
+
+    Args:
+        path: the ``evaluation.csv`` of a run directory.
+
+    Returns:
+        The quantity's name, that of the last column, and its mean over the rows of each task and
+        adaptation step, [task, adaptation_step], by meta-iteration; none before a run's end.
+
+    Raises:
+        EvaluationTableError: as ``read_test_curves``.
+    """
+    header, evaluations = _read_test_rows(path)
+    # The last of this name, as a task's parameter may have any, in rows without two columns.
+    step_column = len(header) - 1 - header[::-1].index("adaptation_step") - 2
+    return header[-1], {
+        meta_iteration: _scores(np.array(rows), step_column)
+        for meta_iteration, rows in sorted(evaluations.items())
+    }
+
+
+def _read_test_rows(path: Path) -> tuple[list[str], dict[int, list[list[float]]]]:
+    """The header, and the rows of each meta-iteration from their third column on."""
     evaluations: dict[int, list[list[float]]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            if header[:3] != _FIRST_COLUMNS or header[-3:] != _LAST_COLUMNS:
+            if header[:3] != _FIRST_COLUMNS or "adaptation_step" not in header[:-1]:
                 raise EvaluationTableError(f"{path}, line 1: this is not the header of a run's")
             for row in reader:
                 if len(row) != len(header):
@@ -122,10 +155,16 @@ def read_test_curves(path: Path) -> dict[int, AdaptationCurve]:
         if isinstance(error, EvaluationTableError):
             raise
         raise EvaluationTableError(f"{path}, line {reader.line_num}: {error}") from None
-    return {
-        meta_iteration: _curve(np.array(evaluations[meta_iteration]))
-        for meta_iteration in sorted(evaluations)
-    }
+    return header, evaluations
+
+
+def _scores(rows: np.ndarray, step_column: int) -> np.ndarray:
+    task, step = rows[:, 0].astype(int), rows[:, step_column].astype(int)
+    shape = (task.max() + 1, step.max() + 1)
+    total, number = np.zeros(shape), np.zeros(shape)
+    np.add.at(total, (task, step), rows[:, -1])
+    np.add.at(number, (task, step), 1.0)
+    return total / number
 
 
 def _curve(rows: np.ndarray) -> AdaptationCurve:

@@ -64,7 +64,7 @@ class SweepProgress:
 
     def _table(self) -> Group:
         table = Table(box=None, pad_edge=False)
-        for column in ("run", "state", "iteration", "return", "ETA"):
+        for column in ("run", "state", "iteration", "return or loss", "ETA"):
             table.add_column(column)
         num_rows = max(1, self._console.height - _OTHER_ROWS)
         shown = self._watched
@@ -76,7 +76,7 @@ class SweepProgress:
 
 
 def describe(entry: WatchedRun) -> tuple[str, str, str, str]:
-    """State, iteration, last return and time left of a run; empty where there is none."""
+    """State, iteration, last return or loss and time left of a run; empty where there is none."""
     status = entry.status
     remaining = entry.num_meta_iterations - status.meta_iteration
     eta = ""
@@ -85,7 +85,7 @@ def describe(entry: WatchedRun) -> tuple[str, str, str, str]:
     return (
         entry.state,
         f"{status.meta_iteration}/{entry.num_meta_iterations}" if status.meta_iteration else "",
-        "" if status.last_return is None else f"return {status.last_return:.2f}",
+        "" if status.last_value is None else f"{status.quantity} {status.last_value:.4g}",
         eta,
     )
 

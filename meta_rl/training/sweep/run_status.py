@@ -16,12 +16,14 @@ class RunStatus:
 
     Attributes:
         meta_iteration: number of completed meta-iterations.
-        last_return: mean return of training episodes after adapting, where the run has returns.
+        last_value: mean return of training episodes after adapting, or training loss.
+        quantity: which of them, ``"return"`` or ``"loss"``.
         seconds_per_iteration: over the last meta-iterations, where there are several.
     """
 
     meta_iteration: int = 0
-    last_return: float | None = None
+    last_value: float | None = None
+    quantity: str = "return"
     seconds_per_iteration: float | None = None
 
 
@@ -33,10 +35,11 @@ def read_status(run_directory: Path) -> RunStatus:
     first, last = records[0], records[-1]
     num_iterations = last["meta_iteration"] - first["meta_iteration"]
     seconds = last.get("seconds_total", 0.0) - first.get("seconds_total", 0.0)
-    returns = last.get("train_return") or [None]
+    returns = last.get("train_return")
     return RunStatus(
         meta_iteration=last["meta_iteration"],
-        last_return=returns[-1],
+        last_value=returns[-1] if returns else last.get("train_loss"),
+        quantity="loss" if "train_loss" in last else "return",
         seconds_per_iteration=seconds / num_iterations if num_iterations > 0 else None,
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from meta_rl.reporting.sweep_table import kept_curve, print_sweep_table
+from meta_rl.reporting.sweep_table import kept_score, print_sweep_table, shown_steps
 from meta_rl.training.evaluation_table import EvaluationTable
 from meta_rl.training.sweep.index import SweepRun
 
@@ -33,8 +33,8 @@ def rows(runs: list[SweepRun]) -> list[list[str]]:
 
 
 def test_the_kept_iteration_on_the_test_tasks(tmp_path: Path):
-    run = finished_run(tmp_path, "a", {}, [-4.0, -2.0])
-    assert kept_curve(run).mean.tolist() == [-4.0, -2.0]
+    kept = kept_score(finished_run(tmp_path, "a", {}, [-4.0, -2.0]))
+    assert (kept.quantity, kept.score.tolist()) == ("episode_return", [[-4.0, -2.0]])
 
 
 def test_seeds_are_pooled_and_settings_are_not(tmp_path: Path):
@@ -78,3 +78,25 @@ def test_a_run_without_a_kept_iteration_is_left_out(tmp_path: Path):
 
 def test_nothing_is_printed_about_nothing():
     assert rows([]) == []
+
+
+def test_supervised_runs_are_compared_by_what_the_papers_state(tmp_path: Path):
+    run = SweepRun(tmp_path, "a", {"sine.shots": "5"})
+    run.path.mkdir(parents=True)
+    (run.path / "best.json").write_text('{"meta_iteration": 3, "score": 0.0}')
+    table = EvaluationTable(
+        run.path / "evaluation.csv", ["class"], value_names=("loss", "accuracy")
+    )
+    rows_of_tasks = [
+        (task, step, [9.0, 0.25 * task + 0.5 * step]) for task in (0, 1) for step in (0, 1)
+    ]
+    table.write_rows(3, "test", np.zeros((2, 1)), rows_of_tasks)
+    table.close()
+    assert kept_score(run).quantity == "accuracy"
+    assert rows([run]) == [["5", "1", "0.125", "0.625"]]
+
+
+def test_of_many_steps_some_are_shown():
+    assert shown_steps(1) == [0]
+    assert shown_steps(6) == [0, 1, 2, 3, 4, 5]
+    assert shown_steps(51) == [0, 1, 2, 5, 50]

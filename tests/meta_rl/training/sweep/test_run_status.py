@@ -32,7 +32,7 @@ def test_the_last_line_counts_and_seconds_are_per_iteration(tmp_path: Path):
         line(number, train_return=[-9.0, -number], seconds_total=100 + 2.5 * number)
         for number in (3, 4, 5)
     ]
-    assert read_status(write(tmp_path, "".join(lines))) == RunStatus(5, -5, 2.5)
+    assert read_status(write(tmp_path, "".join(lines))) == RunStatus(5, -5, "return", 2.5)
 
 
 @pytest.mark.parametrize("torn", ["{", '{"meta_iteration": 6', "[1]\n", "null\n", "x" * 200_000])
@@ -42,22 +42,22 @@ def test_a_line_that_is_being_written_is_passed_over(tmp_path: Path, torn: str):
         assert read_status(tmp_path).meta_iteration == 5
 
 
-def test_metrics_without_returns(tmp_path: Path):
-    status = read_status(write(tmp_path, line(7, train_loss=0.5, train_return=None)))
-    assert status == RunStatus(7, None, None)
+def test_metrics_of_a_supervised_run(tmp_path: Path):
+    status = read_status(write(tmp_path, line(7, train_loss=0.5)))
+    assert status == RunStatus(7, 0.5, "loss", None)
 
 
 def test_only_the_end_of_a_long_file_is_read(tmp_path: Path):
     lines = [line(number, x="y" * 1000, seconds_total=float(number)) for number in range(1, 501)]
-    assert read_status(write(tmp_path, "".join(lines))) == RunStatus(500, None, 1.0)
+    assert read_status(write(tmp_path, "".join(lines))) == RunStatus(500, None, "return", 1.0)
 
 
 def test_a_row_says_what_is_known(tmp_path: Path):
     run = SweepRun(tmp_path, "seed1", {})
-    entry = WatchedRun(run, 20, "running", RunStatus(5, -3.14159, 2.0))
-    assert describe(entry) == ("running", "5/20", "return -3.14", "ETA 0:00:30")
+    entry = WatchedRun(run, 20, "running", RunStatus(5, -3.14159, "return", 2.0))
+    assert describe(entry) == ("running", "5/20", "return -3.142", "ETA 0:00:30")
     entry.state = "stopped"
-    assert describe(entry) == ("stopped", "5/20", "return -3.14", "")
+    assert describe(entry) == ("stopped", "5/20", "return -3.142", "")
     waiting = WatchedRun(run, 20)
     assert describe(waiting) == ("waiting", "", "", "")
     assert summary([entry, waiting, waiting]) == "3 runs: 1 stopped, 2 waiting"

@@ -92,7 +92,7 @@ def _write_returns(panel: Axes, task: TaskReplays) -> None:
             transform=panel.transAxes,
             ha="center",
             va="bottom",
-            fontsize=9,
+            fontsize=min(9, 54 / num_steps),  # six fit at full size
             fontweight="bold",
             color=step_colour(step),
         )

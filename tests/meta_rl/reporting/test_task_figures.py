@@ -1,5 +1,8 @@
 """Figures of adapted tasks: what is drawn is the data."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -83,6 +86,17 @@ def test_trajectories_are_drawn_as_they_were():
     assert len(limits) == 1, "one scale for all"
     labels = [text.get_text() for text in drawn.figure.legends[0].get_texts()]
     assert labels[:3] == ["before adapting", "after 1 step", "after 2 steps"]
+
+
+def test_many_steps_have_room_for_their_returns():
+    tasks = [
+        replace(task, mean_return=np.full(10, -123.4), replays=task.replays[:1] * 10)
+        for task in tasks_of(walk, num_tasks=2)
+    ]
+    figure = trajectory_figure(tasks, "title").figure
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 10
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_the_mean_path_waits_where_an_episode_has_ended():

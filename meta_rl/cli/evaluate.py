@@ -83,11 +83,13 @@ def evaluate(
     # Here, so that a mistake in the options is reported without waiting for torch.
     from rich.console import Console
 
+    from meta_rl.cli.supervised_commands import evaluate_supervised, refuse_options
     from meta_rl.config import ConfigError
     from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
     from meta_rl.reporting.adaptation_tables import print_comparison
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.tasks.image_classes import DatasetError
     from meta_rl.training.atomic_files import NewFolderError, check_unused, new_folder
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.comparison import ComparisonError
@@ -100,6 +102,7 @@ def evaluate(
         load_groups,
     )
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.supervised_evaluation import is_supervised
     from meta_rl.training.sweep.index import SweepError, run_directories
 
     console = Console()
@@ -119,13 +122,25 @@ def evaluate(
     with (
         stop_on_signals(),
         one_sentence_errors(
-            *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
+            *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
+            EnvironmentFault,
             *(NewFolderError, NumericalError, OSError, SweepError, TaskSelectionError),
         ),
     ):
         directories = [path for run in runs for path in run_directories(run)]
         changed = {name: value for name, value in settings.items() if value is not None}
         choice = TaskChoice(num_tasks, grid, tasks_file)
+        if is_supervised(directories[0]):
+            given: dict[str, object] = {
+                "--grid": grid,
+                "--tasks-file": tasks_file,
+                "--reference": reference,
+            }
+            given["--episodes"] = episodes
+            given["--later-step-size-ratio"] = later_step_size_ratio
+            refuse_options(given)
+            evaluate_supervised(directories, changed, out, note, console)
+            return
         loaded = load_groups(directories, reference or [], changed)
         folder = out or evaluation_folder(runs)
         check_unused(folder)

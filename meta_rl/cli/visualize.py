@@ -11,6 +11,14 @@ from meta_rl.cli.offscreen import prefer_egl
 
 def visualize(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or a checkpoint.")],
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Another run on supervised tasks, drawn beside it. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     tasks: Annotated[
         str | None,
         typer.Option(
@@ -50,6 +58,7 @@ def visualize(
     # Here, so that MuJoCo is imported after that.
     from rich.console import Console
 
+    from meta_rl.cli.supervised_commands import refuse_options, visualize_supervised
     from meta_rl.config import ConfigError
     from meta_rl.reporting.report.run_record import run_dir_of
     from meta_rl.reporting.visualization import Films, chosen_tasks
@@ -58,13 +67,15 @@ def visualize(
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.replay import RenderingError
     from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.tasks.image_classes import DatasetError
     from meta_rl.training.atomic_files import NewFolderError, check_unused, new_folder
     from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.comparison import with_settings
+    from meta_rl.training.comparison import ComparisonError, with_settings
     from meta_rl.training.device import DeviceError
     from meta_rl.training.evaluation_job import evaluation_folder
     from meta_rl.training.held_out_tasks import TaskSelectionError
     from meta_rl.training.saved_policy import load_policy
+    from meta_rl.training.supervised_evaluation import is_supervised
 
     console = Console()
 
@@ -79,11 +90,24 @@ def visualize(
     with (
         stop_on_signals(),
         one_sentence_errors(
-            *(CheckpointError, ConfigError, DeviceError, EnvironmentFault, NewFolderError),
-            *(NumericalError, OSError, RenderingError, TaskSelectionError),
+            *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
+            *(
+                EnvironmentFault,
+                NewFolderError,
+                NumericalError,
+                OSError,
+                RenderingError,
+                TaskSelectionError,
+            ),
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}
+        if is_supervised(run):
+            refuse_options({"--tasks": tasks, "--gif": gif})
+            visualize_supervised([run, *(beside or [])], changed, num_tasks, out, note)
+            return
+        if beside:
+            raise ConfigError("--beside is for runs on supervised tasks, which this is not")
         saved = with_settings(load_policy(run), changed, "command line")
         for warning in saved.warnings:
             note(f"Warning: {warning}")

@@ -17,6 +17,7 @@ from meta_rl.training.rl_loop import train
 from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_loop import train_supervised
 from meta_rl.training.supervised_state import restore_supervised
+from meta_rl.training.task_sources import SineSource, class_names
 from meta_rl.training.trainer_state import TrainerState, restore
 
 
@@ -90,6 +91,13 @@ _KINDS: dict[type[AnyConfig], RunKind] = {
         FEW_SHOT_COLUMNS,
     ),
 }
+
+
+def parameter_names_of(config: SineRunConfig | FewShotRunConfig) -> tuple[str, ...]:
+    """Names of the entries of a supervised task."""
+    if isinstance(config, SineRunConfig):
+        return SineSource.task_parameter_names
+    return class_names(config.few_shot.ways)
 
 
 def kind_of(config: AnyConfig) -> RunKind:

@@ -22,13 +22,14 @@ from meta_rl.models.mlp import MLP
 from meta_rl.ops.adam import initial_moments
 from meta_rl.ops.losses import accuracy, cross_entropy, mean_squared_error
 from meta_rl.tasks.mini_batches import mini_batch_index
+from meta_rl.tasks.sine import INPUT_RANGE
 from meta_rl.training.device import resolve_device
 from meta_rl.training.ranks import ALONE, RankError, Ranks
 from meta_rl.training.seeding import RandomStreams, Split, parameter_generator
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_state import SupervisedState
 from meta_rl.training.task_sources import FewShotSource, SineSource, TaskSource
-from meta_rl.types import Params, SupervisedBatch
+from meta_rl.types import Examples, Params, SupervisedBatch
 
 # Adam's usual constants; the inner one is Reptile's, whose beta1 is 0.
 _MOMENTUM_DECAY, _SECOND_MOMENT_DECAY, _EPSILON = 0.9, 0.999, 1e-8
@@ -115,8 +116,7 @@ class SupervisedExperiment:
         evaluation = self.config.evaluation
         streams = RandomStreams(evaluation.seed, split, meta_iteration=0)
         rng = streams.task_generator()
-        task, batch = self.tasks.sample(split, evaluation.num_tasks, rng)
-        index = self._mini_batch_index(batch, evaluation.num_adaptation_steps, rng)
+        task, batch, index = self.held_out_batch(split, evaluation.num_tasks, rng)
         predictions = self.predict_steps(params, batch, index)
         target = batch.query.target
         label = target[:, None].expand(*predictions.shape[:2], *target.shape[1:])
@@ -125,6 +125,21 @@ class SupervisedExperiment:
         if isinstance(self.config, FewShotRunConfig):
             right = vmap(vmap(accuracy))(predictions, label).double().cpu().numpy()
         return SupervisedCurve(task, loss.double().cpu().numpy(), right)
+
+    def held_out_batch(
+        self, split: Split, num_tasks: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, SupervisedBatch, Tensor]:
+        """Tasks [M, P], their examples, and which of them each step sees, [M, K, example]."""
+        task, batch = self.tasks.sample(split, num_tasks, rng)
+        num_steps = self.config.evaluation.num_adaptation_steps
+        return task, batch, self._mini_batch_index(batch, num_steps, rng)
+
+    def sine_grid(self, task: np.ndarray, num_points: int) -> Examples:
+        """Evenly spaced inputs of sinusoids [M, P] with their labels."""
+        assert isinstance(self.tasks, SineSource)
+        x = np.linspace(*INPUT_RANGE, num_points)
+        examples = self.tasks.sinusoids.examples(task, np.tile(x, (len(task), 1)))
+        return Examples(*(entry.to(self.device) for entry in examples))
 
     def predict_steps(
         self, params: Params, batch: SupervisedBatch, mini_batch_index: Tensor

@@ -33,6 +33,8 @@ class TaskSource(Protocol):
 class SineSource:
     """Sinusoids: all splits draw from one distribution, with random numbers of their own."""
 
+    task_parameter_names = Sinusoids.task_parameter_names
+
     def __init__(self, config: SineRunConfig, device: torch.device) -> None:
         """Keeps how many examples there are, and where they go."""
         sine, evaluation = config.sine, config.evaluation
@@ -40,11 +42,6 @@ class SineSource:
         self._training = (sine.shots, sine.queries)
         self._evaluation = (evaluation.shots, evaluation.queries)
         self._device = device
-
-    @property
-    def task_parameter_names(self) -> tuple[str, ...]:
-        """Amplitude and phase."""
-        return Sinusoids.task_parameter_names
 
     def sample(
         self, split: Split, num_tasks: int, rng: np.random.Generator
@@ -90,7 +87,7 @@ class FewShotSource:
     @property
     def task_parameter_names(self) -> tuple[str, ...]:
         """The class behind each label."""
-        return tuple(f"class_{way}" for way in range(self._training.num_ways))
+        return class_names(self._training.num_ways)
 
     def sample(
         self, split: Split, num_tasks: int, rng: np.random.Generator
@@ -100,6 +97,11 @@ class FewShotSource:
 
     def _shape(self, split: Split) -> EpisodeShape:
         return self._training if split is Split.TRAIN else self._evaluation
+
+
+def class_names(num_ways: int) -> tuple[str, ...]:
+    """Names of the entries of a classification task, the class behind each label."""
+    return tuple(f"class_{way}" for way in range(num_ways))
 
 
 def load_classes(config: FewShotRunConfig) -> ClassSplit:

@@ -15,7 +15,8 @@ from meta_rl.reporting.task_replays import TaskReplays
 
 _MAX_COLUMNS = 4
 _MIN_WIDTH = 5.6  # inches, for title and legend
-_LEGEND_ENTRY = 2.0  # inches
+_LEGEND_ENTRY, _LEGEND_LINE = 2.0, 0.2  # inches
+_TITLE_HEIGHT = 0.5  # inches
 _GREY = "#444444"
 
 
@@ -46,7 +47,14 @@ def panel_figure(
     num_columns = min(num_columns, _MAX_COLUMNS)
     num_rows = math.ceil(len(tasks) / num_columns)
     figure_width = max(width * num_columns, _MIN_WIDTH)
-    figure = Figure((figure_width, height * num_rows + 0.9), layout="constrained")
+    colours = [
+        Line2D([], [], color=step_colour(step), linewidth=2.5, label=step_label(step))
+        for step in range(len(tasks[0].replays))
+    ]
+    handles = [*colours, *legend]
+    num_lines = math.ceil(len(handles) / max(2, int(figure_width / _LEGEND_ENTRY)))
+    figure_height = height * num_rows + _TITLE_HEIGHT + _LEGEND_LINE * num_lines
+    figure = Figure((figure_width, figure_height), layout="constrained")
     FigureCanvasAgg(figure)
     returns = f"In colour above each panel: mean return of {tasks[0].num_episodes} episodes"
     figure.suptitle(f"{title}\n{returns}", fontsize=10)
@@ -65,16 +73,10 @@ def panel_figure(
         panel.set_xlabel(axis_labels[0] if is_lowest else "", fontsize=9)
         panel.set_ylabel(axis_labels[1] if index % num_columns == 0 else "", fontsize=9)
         _write_returns(panel, task)
-    colours = [
-        Line2D([], [], color=step_colour(step), linewidth=2.5, label=step_label(step))
-        for step in range(len(tasks[0].replays))
-    ]
-    handles = [*colours, *legend]
-    num_rows = math.ceil(len(handles) / max(2, int(figure_width / _LEGEND_ENTRY)))
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=math.ceil(len(handles) / num_rows),
+        ncols=math.ceil(len(handles) / num_lines),
         frameon=False,
         fontsize=9,
     )
@@ -92,7 +94,7 @@ def _write_returns(panel: Axes, task: TaskReplays) -> None:
             transform=panel.transAxes,
             ha="center",
             va="bottom",
-            fontsize=min(9, 54 / num_steps),  # six fit at full size
+            fontsize=min(9, 40 / num_steps),  # four fit at full size
             fontweight="bold",
             color=step_colour(step),
         )

@@ -159,13 +159,20 @@ def _start(run_dir: Path, config: AnyConfig, mode: Literal["offline", "online"])
         # Offline, wandb ignores this with a warning: runs of one id join when they are synced.
         resume="allow" if mode == "online" else None,
         settings=wandb.Settings(
-            init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", _TIMEOUT_S)),
+            init_timeout=_init_timeout(mode),
             login_timeout=_TIMEOUT_S,
             finish_timeout=_TIMEOUT_S,  # what was not sent is on the disk
             finish_timeout_raises=True,
             console="off",  # a live table is not a log
             silent=True,
         ),
+    )
+
+
+def _init_timeout(mode: str) -> float:
+    """Wandb's own variable says how long to try the network, not how long to start a process."""
+    return (
+        float(os.environ.get("WANDB_INIT_TIMEOUT", _TIMEOUT_S)) if mode == "online" else _TIMEOUT_S
     )
 
 

@@ -268,7 +268,7 @@ def use(mode: str, folder: Path, **variables: str) -> subprocess.CompletedProces
         [sys.executable, "-c", USE, mode, str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
         env={**clean, "WANDB_API_KEY": "0" * 40, "WANDB_INIT_TIMEOUT": "3", **variables},
     )

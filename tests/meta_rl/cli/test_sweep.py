@@ -25,7 +25,7 @@ from meta_rl.training.jobs import start_run
 from meta_rl.training.run_directory import is_finished
 from meta_rl.training.sweep.index import run_directories
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "meta_rl"]
 
 # A user's environment that works at one speed, and at another one does not.

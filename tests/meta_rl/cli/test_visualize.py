@@ -26,7 +26,7 @@ from meta_rl.training.jobs import start_run
 
 assert envs  # registers the environments
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 TINY = [
     *("rollout.meta_batch_size=2", "rollout.episodes_per_task=2", "rollout.horizon=12"),
     *("rollout.num_threads=1", "evaluation.num_tasks=2", "evaluation.episodes_per_task=3"),

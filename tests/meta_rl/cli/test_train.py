@@ -265,7 +265,7 @@ OPTIONS = {
     },
     "visualize": {
         *("run", "--tasks", "--num-tasks", "--steps", "--seed", "--device", "--out"),
-        *("--video", "--gif"),
+        *("--video", "--gif", "--beside"),
     },
 }
 

@@ -70,7 +70,7 @@ def load_config(config: str, overrides: Sequence[str] = ()) -> AnyConfig:
     try:
         merged = OmegaConf.merge(*(layer.settings for layer in layers))
         settings = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, ValueError) as error:
+    except (OmegaConfBaseException, TypeError, ValueError) as error:
         location = tuple(str(getattr(error, "full_key", None) or "").split("."))
         reason = str(error).splitlines()[0]
         text = f"{'.'.join(location)} cannot be resolved: {reason}"

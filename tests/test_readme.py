@@ -37,6 +37,10 @@ def test_the_supervised_tables_are_the_scripts():
 SUPERVISED = ROOT / "scripts" / "results" / "supervised"
 
 
+def test_the_table_of_ranks_is_the_scripts():
+    assert section("ranks") == script("benchmark_ranks").table()
+
+
 @pytest.mark.parametrize("file", sorted(SUPERVISED.glob("*.json")))
 def test_every_supervised_result_says_where_it_comes_from(file: Path):
     for run in json.loads(file.read_text())["runs"].values():

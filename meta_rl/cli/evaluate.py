@@ -102,13 +102,14 @@ def evaluate(
         load_groups,
     )
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.plain_line import print_line
     from meta_rl.training.supervised_evaluation import is_supervised
     from meta_rl.training.sweep.index import SweepError, run_directories
 
     console = Console()
 
     def note(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        print_line(console, text)
 
     settings = {
         "evaluation.num_tasks": num_tasks,

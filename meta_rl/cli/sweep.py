@@ -69,12 +69,12 @@ def sweep(
 
     from rich.console import Console
 
+    from meta_rl.cpus import num_usable_cpus
     from meta_rl.training.folder_lock import FolderLockError, lock_folder
     from meta_rl.training.sweep.index import SweepError, create_sweep
     from meta_rl.training.sweep.progress import SweepProgress, summary
     from meta_rl.training.sweep.scheduler import watch, work_through
     from meta_rl.training.sweep.slurm import parse_options
-    from meta_rl.training.sweep.training_process import num_available_cpus
 
     console = Console()
     with (
@@ -98,7 +98,7 @@ def sweep(
                     work_through(
                         watched,
                         num_jobs=jobs,
-                        num_threads=max(1, num_available_cpus() // min(jobs, len(watched))),
+                        num_threads=max(1, num_usable_cpus() // min(jobs, len(watched))),
                         sets_num_threads=plan.sets_num_threads,
                         should_stop=lambda: bool(signals),
                         show=progress.show,

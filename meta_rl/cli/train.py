@@ -55,6 +55,7 @@ def train(
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
+    from meta_rl.training.plain_line import print_line
     from meta_rl.training.ranks import RankError, is_restart, join_ranks
     from meta_rl.training.run_directory import RunDirectoryError, run_to_restart
 
@@ -75,4 +76,4 @@ def train(
         else:
             result = start_run(config, Path(name).stem, console, ranks)
     print_result(console, result)
-    console.print(f"Run directory: {result.path}", soft_wrap=True, highlight=False, markup=False)
+    print_line(console, f"Run directory: {result.path}")

@@ -74,13 +74,14 @@ def visualize(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.evaluation_job import evaluation_folder
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.plain_line import print_line
     from meta_rl.training.saved_policy import load_policy
     from meta_rl.training.supervised_evaluation import is_supervised
 
     console = Console()
 
     def note(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        print_line(console, text)
 
     settings = {
         "evaluation.num_adaptation_steps": steps,

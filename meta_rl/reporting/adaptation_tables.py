@@ -16,6 +16,7 @@ from meta_rl.training.evaluation_summary import (
     mean_curve,
     task_gains,
 )
+from meta_rl.training.plain_line import print_line
 
 _NUM_BEST_AND_WORST = 3
 _MAX_LOSING = 10
@@ -72,11 +73,11 @@ def print_comparison(
     further["env steps used"] = [f"{steps:,.0f}" for steps in env_steps]
     print_adaptation_curves(console, {runs.name: mean_curve(runs.curves)}, further_columns=further)
     if len(runs.policies) > 1:
-        _print_text(console, f"In brackets: {BOOTSTRAP}.")
+        print_line(console, f"In brackets: {BOOTSTRAP}.")
     if len(env_steps) > 1:
         gains = task_gains(runs.curves)
         print_tasks(console, gains, task_parameter_names)
-        _print_text(console, losing_sentence(gains))
+        print_line(console, losing_sentence(gains))
     if references := {group.name: mean_curve(group.curves) for group in groups[1:]}:
         print_adaptation_curves(console, references, title="References, on the same tasks")
 
@@ -149,7 +150,3 @@ def _loss(gains: TaskGains, index: int) -> str:
 def _with_interval(mean: float, half_width: float) -> str:
     """``-3.05 ±0.28``, without the interval where one task alone allows none."""
     return f"{mean:.2f} ±{half_width:.2f}" if np.isfinite(half_width) else f"{mean:.2f}"
-
-
-def _print_text(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)

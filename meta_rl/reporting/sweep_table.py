@@ -10,6 +10,7 @@ from rich.table import Table
 from meta_rl.training.checkpoint import read_best
 from meta_rl.training.evaluation_summary import BOOTSTRAP, interquartile_means_of_scores
 from meta_rl.training.evaluation_table import read_test_scores
+from meta_rl.training.plain_line import print_line
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.plan import short_labels
 
@@ -67,7 +68,7 @@ def print_sweep_table(console: Console, runs: Sequence[SweepRun]) -> None:
         table.add_row(*(value for _, value in setting), str(len(group)), *shown)
     console.print(table)
     if any(len(group) > 1 for group in groups.values()):
-        console.print(f"In brackets: {BOOTSTRAP}.", soft_wrap=True, highlight=False, markup=False)
+        print_line(console, f"In brackets: {BOOTSTRAP}.")
 
 
 def kept_score(run: SweepRun) -> KeptScore | None:

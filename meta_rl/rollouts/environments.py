@@ -10,6 +10,7 @@ from envs.registry import make_task_env, make_task_vector_env, steps_in_threads
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_observation import TaskObservationEnv
 from meta_rl.config import Config
+from meta_rl.cpus import num_usable_cpus
 from meta_rl.rollouts.sharded_env import ShardedEnv
 
 __all__ = ["EnvironmentFault", "ShardedEnv", "TaskVectorEnv", "make_env", "make_single_env"]
@@ -27,7 +28,7 @@ def make_env(config: Config, num_tasks: int, num_episodes: int) -> ShardedEnv:
         EnvironmentFault: there is no such environment, it does not take these options, it has
             no tasks or spaces that are not vectors, or it fails to start.
     """
-    num_threads = config.rollout.num_threads or num_usable_cpus()
+    num_threads = config.rollout.num_threads or _num_cpus_of_rank()
     num_shards = min(2, num_tasks) if steps_in_threads(config.env.id) else 1
     shards: list[TaskVectorEnv] = []
     try:
@@ -41,13 +42,9 @@ def make_env(config: Config, num_tasks: int, num_episodes: int) -> ShardedEnv:
     return ShardedEnv(tuple(shards), num_parallel=min(num_shards, num_threads))
 
 
-def num_usable_cpus() -> int:
-    """CPUs that this process may run on, its share of them where torchrun has started several."""
-    if hasattr(os, "sched_getaffinity"):
-        num_cpus = len(os.sched_getaffinity(0))
-    else:
-        num_cpus = os.cpu_count() or 1
-    return max(1, num_cpus // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+def _num_cpus_of_rank() -> int:
+    """The CPUs, or this process's share of them where torchrun has started several."""
+    return max(1, num_usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEnv:

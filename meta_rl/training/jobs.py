@@ -18,6 +18,7 @@ from meta_rl.training.checkpoint import (
     load_checkpoint,
     repair_best,
 )
+from meta_rl.training.plain_line import print_line
 from meta_rl.training.progress import Progress
 from meta_rl.training.ranks import ALONE, Ranks
 from meta_rl.training.run_directory import (
@@ -96,7 +97,7 @@ def resume_run(
         checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, experiment.initial_params))
         if checkpoint is not None:
             for warning in checkpoint.warnings:
-                console.print(warning, soft_wrap=True, highlight=False, markup=False)
+                print_line(console, warning)
             _check_same_problem(checkpoint, config)
             state = kind.restore(checkpoint, experiment.device)
             _check_meta_iterations(config.run.meta_iterations, state, path)

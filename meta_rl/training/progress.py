@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from meta_rl.training.plain_line import print_line
+
 _NUM_ROWS = 15
 
 
@@ -84,7 +86,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Prints a line, above the table where there is one."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        print_line(self._console, text)
 
     def __enter__(self) -> Self:
         if self._live is not None:

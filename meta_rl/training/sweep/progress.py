@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from meta_rl.training.plain_line import print_line
 from meta_rl.training.sweep.scheduler import RunState, WatchedRun
 
 _LINE_EVERY_S = 60.0
@@ -51,7 +52,7 @@ class SweepProgress:
 
     def note(self, text: str) -> None:
         """Prints a line, above the table where there is one."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        print_line(self._console, text)
 
     def __enter__(self) -> Self:
         if self._live is not None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.config.problems import did_you_mean
+from meta_rl.cpus import num_usable_cpus
 from meta_rl.training.atomic_files import write_text_atomically
 from meta_rl.training.run_directory import is_finished
 from meta_rl.training.sweep.index import SweepError, SweepRun
-from meta_rl.training.sweep.training_process import TrainingProcess, num_available_cpus
+from meta_rl.training.sweep.training_process import TrainingProcess
 
 # A run that is longer than a job may be resumes in the next one, as often as it takes.
 _MAX_NUM_TIMEOUTS = 1000
@@ -40,7 +41,7 @@ class TrainingJob:
         if is_finished(self._run.path):
             return
         process = TrainingProcess(
-            self._run, num_threads=num_available_cpus(), sets_num_threads=self._sets_num_threads
+            self._run, num_threads=num_usable_cpus(), sets_num_threads=self._sets_num_threads
         )
         self._pid = process.pid
         while process.poll() is None:

@@ -91,13 +91,6 @@ class TrainingProcess:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def num_available_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _arguments(run: SweepRun) -> Sequence[str]:
     if run.path.exists():
         return ["--resume", str(run.path.absolute())]

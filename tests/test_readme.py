@@ -59,7 +59,24 @@ def test_no_sinusoid_is_known_before_adapting(file: Path):
             assert curve["loss"]["mean"][0] > 3.0 - curve["loss"]["interval"][0]
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "scripts" / "results").glob("*.json")))
+RESULTS = ROOT / "scripts" / "results"
+
+
+@pytest.mark.parametrize("file", sorted((RESULTS / "adaptation").glob("*.json")))
+def test_every_adaptation_result_is_small_and_can_be_repeated(file: Path):
+    assert file.stat().st_size < 100_000
+    for seed, run in json.loads(file.read_text())["runs"].items():
+        assert f"--seeds {seed}" in run["command"]
+        assert "/" not in run["command"].partition(" ")[2]
+        assert len(run["task_return"]) == 40
+        learning = run.get("learning", {})
+        assert len({len(values) for values in learning.values()}) <= 1
+        assert learning.get("env_steps", []) == sorted(learning.get("env_steps", []))
+
+
+@pytest.mark.parametrize(
+    "file", [*sorted(RESULTS.glob("*.json")), *sorted((RESULTS / "adaptation").glob("*.json"))]
+)
 def test_every_result_says_where_it_comes_from(file: Path):
     results = json.loads(file.read_text())
     for run in results["runs"].values() if "runs" in results else [results["machine"]]:

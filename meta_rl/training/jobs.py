@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from meta_rl.config import AnyConfig, ConfigError
+from meta_rl.config import AnyConfig, ConfigError, load_config
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import (
     Checkpoint,
@@ -24,6 +24,7 @@ from meta_rl.training.ranks import ALONE, Ranks
 from meta_rl.training.run_directory import (
     RunDirectory,
     create_run_directory,
+    is_finished,
     open_run_directory,
 )
 from meta_rl.training.run_kinds import kind_of
@@ -33,6 +34,8 @@ from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.types import Params
 
 Curve = AdaptationCurve | SupervisedCurve
+# Settings on which no number of a run depends.
+_WITHOUT_EFFECT = ("rollout.num_threads", "rollout.step_timeout", "meta_update.steps_per_chunk")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,43 @@ def start_run(
         create_run_directory(config, name) if ranks.is_first else nullcontext() as run_directory,
     ):
         return _run(experiment, run_directory, kind.initial_state(experiment), console)
+
+
+def complete_run(path: Path, config: AnyConfig, name: str, console: Console) -> None:
+    """Trains in ``path``: from scratch, from where an earlier call was stopped, or not at all.
+
+    Args:
+        path: the run directory, which need not exist.
+        config: the run's settings; their ``run.dir`` is of no matter.
+        name: what a new run is called.
+        console: where progress is shown.
+
+    Raises:
+        ConfigError: the run that is there has other settings, or has gone further already.
+        CheckpointError, RunDirectoryError and others: as ``start_run`` and ``resume_run``.
+    """
+    if not path.exists():
+        run = config.run.model_copy(update={"dir": str(path)})
+        start_run(config.model_copy(update={"run": run}), name, console)
+        return
+    before = load_config(str(path / "config.yaml"))
+    differing = sorted(_effects(before).items() ^ _effects(config).items())
+    if differing:
+        raise ConfigError(
+            f"{path} is a run with another {differing[0][0]}; move it or choose another folder"
+        )
+    if not is_finished(path) or before.run.meta_iterations != config.run.meta_iterations:
+        resume_run(path, config, console)
+
+
+def _effects(config: AnyConfig) -> dict[str, str]:
+    """The settings that decide on a run's numbers, by dotted name, but for how long it is."""
+    return {
+        f"{section}.{key}": repr(value)
+        for section, values in config.model_dump(mode="json").items()
+        for key, value in values.items()
+        if (section != "run" or key == "seed") and f"{section}.{key}" not in _WITHOUT_EFFECT
+    }
 
 
 def resume_run(

@@ -23,7 +23,11 @@ from meta_rl.config.schema import setting_names
 
 PRESETS = [
     "half_cheetah_dir",
+    "half_cheetah_dir_oracle",
+    "half_cheetah_dir_pretrained",
     "half_cheetah_dir_rllab",
+    "half_cheetah_dir_rllab_oracle",
+    "half_cheetah_dir_rllab_pretrained",
     "half_cheetah_vel",
     "half_cheetah_vel_oracle",
     "half_cheetah_vel_pretrained",
@@ -73,6 +77,20 @@ def test_every_preset_loads_and_states_only_what_differs(name: str):
         for key, value in values.items():
             if (section, key) != ("env", "id"):
                 assert value != getattr(getattr(defaults, section), key), (section, key)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if "_oracle" in name])
+def test_the_references_learn_the_same_tasks_without_adapting(name: str):
+    environment = name.removesuffix("_oracle")
+    maml, pretrained, oracle = (
+        load_config(f"{environment}{ending}") for ending in ("", "_pretrained", "_oracle")
+    )
+    assert maml.env == pretrained.env
+    assert oracle.env == maml.env.model_copy(update={"observe_task": True})
+    assert maml.rollout == pretrained.rollout == oracle.rollout
+    assert pretrained.adaptation == maml.adaptation.model_copy(update={"num_adaptation_steps": 0})
+    assert pretrained.evaluation == maml.evaluation
+    assert oracle.adaptation.num_adaptation_steps == oracle.evaluation.num_adaptation_steps == 0
 
 
 def test_defaults():

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import grad
 
 from meta_rl.ops.adam import adam_decrement, initial_moments
+from meta_rl.ops.params import ravel, unravel
 from meta_rl.types import Params
 
 Batch = TypeVar("Batch")
@@ -30,15 +31,16 @@ def adam_without_momentum(second_moment_decay: float, epsilon: float) -> InnerRu
     """
 
     def rule(gradient: Params, memory: Any, step_size: float) -> tuple[Params, Any]:
-        moments = initial_moments(gradient) if memory is None else memory
-        return adam_decrement(
-            gradient,
-            moments,
+        vector = ravel(gradient)
+        decrement, moments = adam_decrement(
+            vector,
+            initial_moments(vector) if memory is None else memory,
             step_size=step_size,
             momentum_decay=0.0,
             second_moment_decay=second_moment_decay,
             epsilon=epsilon,
         )
+        return unravel(decrement, gradient), moments
 
     return rule
 

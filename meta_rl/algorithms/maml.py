@@ -5,6 +5,7 @@ from torch.func import grad_and_value, vmap
 
 from meta_rl.algorithms.adaptation import adapt
 from meta_rl.algorithms.learner import Learner
+from meta_rl.ops.params import ravel, unravel
 from meta_rl.types import Params, SupervisedBatch
 
 
@@ -16,7 +17,7 @@ def maml_gradient(
     step_size: float,
     num_steps: int,
     first_order: bool,
-) -> tuple[Params, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """``grad of mean_task L_query(theta - alpha grad L_support(theta))``, all tasks at once.
 
     Without any step it is the gradient of pretraining on all tasks.
@@ -30,12 +31,13 @@ def maml_gradient(
         first_order: leave second derivatives out (FOMAML).
 
     Returns:
-        The meta-gradient, and the query loss of each task after adapting, [M].
+        The meta-gradient [num_parameters], in the order of ``ravel``; and the query loss of each
+        task after adapting, [M].
     """
 
-    def adapted_loss(params: Params, batch: SupervisedBatch) -> Tensor:
+    def adapted_loss(theta: Tensor, batch: SupervisedBatch) -> Tensor:
         adapted_params = adapt(
-            params,
+            unravel(theta, params),
             learner.support_loss,
             [batch.support] * num_steps,
             step_sizes=[step_size] * num_steps,
@@ -45,5 +47,6 @@ def maml_gradient(
 
     # Per task first, then the mean: under vmap that takes fewer and larger kernels than
     # differentiating the mean.
-    gradient, query_loss = vmap(grad_and_value(adapted_loss), in_dims=(None, 0))(params, batch)
-    return {name: value.mean(0) for name, value in gradient.items()}, query_loss
+    per_task = vmap(grad_and_value(adapted_loss), in_dims=(None, 0))
+    gradient, query_loss = per_task(ravel(params), batch)
+    return gradient.mean(0), query_loss

@@ -12,7 +12,7 @@ from meta_rl.algorithms.learner import Learner
 from meta_rl.algorithms.maml import maml_gradient
 from meta_rl.algorithms.reptile import reptile_displacement
 from meta_rl.ops.adam import AdamMoments, adam_decrement
-from meta_rl.ops.params import ravel
+from meta_rl.ops.params import ravel, unravel
 from meta_rl.types import Params, SupervisedBatch
 
 
@@ -75,8 +75,8 @@ class MamlStep:
             second_moment_decay=self.second_moment_decay,
             epsilon=self.epsilon,
         )
-        params = {name: value - decrement[name] for name, value in params.items()}
-        return OuterStep(params, moments, query_loss, torch.linalg.vector_norm(ravel(gradient)))
+        new_params = unravel(ravel(params) - decrement, params)
+        return OuterStep(new_params, moments, query_loss, torch.linalg.vector_norm(gradient))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from meta_rl.algorithms.adaptation import InnerRule, adaptation_steps
 from meta_rl.algorithms.learner import Learner
 from meta_rl.types import Examples, Params, SupervisedBatch
 
+# Named here, because torch.compile cannot evaluate the annotation inside a function.
+_DisplacementAndLoss = tuple[Params, Tensor]
+
 
 def reptile_displacement(
     learner: Learner,
@@ -42,7 +45,7 @@ def reptile_displacement(
         all steps, [M].
     """
 
-    def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> tuple[Params, Tensor]:
+    def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> _DisplacementAndLoss:
         steps = adaptation_steps(
             params,
             learner.support_loss,

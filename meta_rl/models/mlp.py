@@ -47,6 +47,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., input_size] -> [..., output_size]."""
+        if x.ndim == 2:
+            return self.layers(x)
         # One matrix product over all leading axes: under vmap with per-task weights, a product
         # of higher rank would first copy the weights once per episode.
         return self.layers(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)

@@ -1,5 +1,6 @@
 """What a configuration of supervised tasks stands for: tasks, network, inner and outer loop."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,8 @@ from meta_rl.models.conv_classifier import ConvClassifier
 from meta_rl.models.mlp import MLP
 from meta_rl.ops.adam import initial_moments
 from meta_rl.ops.losses import accuracy, cross_entropy, mean_squared_error
+from meta_rl.ops.params import ravel
+from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.tasks.mini_batches import mini_batch_index
 from meta_rl.tasks.sine import INPUT_RANGE
 from meta_rl.training.device import resolve_device
@@ -89,7 +92,11 @@ class SupervisedExperiment:
         """Where training begins."""
         params = self.initial_params
         is_maml = self.config.meta_update.method == "maml"
-        return SupervisedState(params, initial_moments(params) if is_maml else None)
+        return SupervisedState(params, initial_moments(ravel(params)) if is_maml else None)
+
+    def torch_threads(self) -> AbstractContextManager[None]:
+        """As many inside as are worth it: a sinusoid's matrices are too small to be shared."""
+        return single_torch_thread() if isinstance(self.tasks, SineSource) else nullcontext()
 
     def training_batch(self, meta_iteration: int) -> tuple[SupervisedBatch, Tensor | None]:
         """Tasks of a meta-iteration, and which examples each of Reptile's inner steps sees."""

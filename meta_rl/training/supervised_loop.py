@@ -42,24 +42,25 @@ def train_supervised(
         update = compiled(update, experiment.device, log.note)
     try:
         log.checkpoint(state)
-        clock = StageClock(experiment.device)
-        while state.meta_iteration < run.meta_iterations:
-            next_state, step = meta_iteration(experiment, update, state, clock)
-            scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
-            is_last = next_state.meta_iteration == run.meta_iterations
-            curve = None
-            if scheduled or (is_last and state.best is None):
-                with clock.measure("evaluating"):
-                    curve = experiment.evaluate(next_state.meta_params, Split.VALIDATION)
-                if state.best is None or curve.score > state.best.score:
-                    best = BestCheckpoint(next_state.meta_iteration, curve.score)
-                    next_state = replace(next_state, best=best)
-            if curve is not None or is_last or next_state.meta_iteration % run.log_every == 0:
-                next_state, clock = _log(experiment, next_state, step, clock, curve, log)
-            # Only now: an interruption before this line repeats the whole iteration on resuming.
-            state = next_state
-            if curve is not None or state.meta_iteration % run.checkpoint_every == 0:
-                log.checkpoint(state)
+        with experiment.torch_threads():
+            clock = StageClock(experiment.device)
+            while state.meta_iteration < run.meta_iterations:
+                next_state, step = meta_iteration(experiment, update, state, clock)
+                scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
+                is_last = next_state.meta_iteration == run.meta_iterations
+                curve = None
+                if scheduled or (is_last and state.best is None):
+                    with clock.measure("evaluating"):
+                        curve = experiment.evaluate(next_state.meta_params, Split.VALIDATION)
+                    if state.best is None or curve.score > state.best.score:
+                        best = BestCheckpoint(next_state.meta_iteration, curve.score)
+                        next_state = replace(next_state, best=best)
+                if curve is not None or is_last or next_state.meta_iteration % run.log_every == 0:
+                    next_state, clock = _log(experiment, next_state, step, clock, curve, log)
+                # Only now: an interruption before this line repeats the whole iteration.
+                state = next_state
+                if curve is not None or state.meta_iteration % run.checkpoint_every == 0:
+                    log.checkpoint(state)
     finally:
         log.checkpoint(state)
     return state

@@ -65,9 +65,7 @@ def restore_supervised(checkpoint: Checkpoint, device: torch.device) -> Supervis
 
 
 def _moments(kept: dict[str, Any], device: torch.device) -> AdamMoments:
-    return AdamMoments(
-        kept["num_steps"].to(device), _to(kept["first"], device), _to(kept["second"], device)
-    )
+    return AdamMoments(*(kept[name].to(device) for name in AdamMoments._fields))
 
 
 def _to(params: Params, device: torch.device) -> Params:

@@ -14,17 +14,17 @@ def gradients(*shape: int) -> torch.Tensor:
 def run(gradient_SP: torch.Tensor, momentum_decay: float) -> torch.Tensor:
     """The parameters, from zero, after a step per row."""
     param = torch.zeros_like(gradient_SP[0])
-    moments = initial_moments({"p": param})
+    moments = initial_moments(param)
     for gradient in gradient_SP.unbind():
         decrement, moments = adam_decrement(
-            {"p": gradient},
+            gradient,
             moments,
             step_size=0.1,
             momentum_decay=momentum_decay,
             second_moment_decay=0.99,
             epsilon=1e-8,
         )
-        param = param - decrement["p"]
+        param = param - decrement
     return param
 
 

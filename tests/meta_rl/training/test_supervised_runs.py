@@ -63,7 +63,7 @@ def numbers(run: Path) -> tuple[object, ...]:
     metrics = [{n: x for n, x in line.items() if "second" not in n} for line in lines]
     last = find_checkpoints(run)[-1]
     state = load_checkpoint(last).trainer_state
-    moments = state["moments"] and {n: t.tolist() for n, t in state["moments"]["second"].items()}
+    moments = state["moments"] and state["moments"]["second"].tolist()
     files = (run / "evaluation.csv", run / "best.json", last / "model.safetensors")
     return metrics, last.name, moments, *(file.read_bytes() for file in files)
 
@@ -220,6 +220,44 @@ def test_scores_choose_low_losses_and_high_accuracies():
     assert images.score == pytest.approx(0.95)
     # 1.96 * std / sqrt(2), std = .1 / sqrt(2).
     assert images.interval[1] == pytest.approx(1.959964 * 0.05)
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [
+        ("sine", ()),
+        ("sine_fomaml", ()),
+        ("sine_pretrained", ()),
+        ("sine_reptile", ()),
+        ("sine_reptile", ("meta_update.gradient_weights=[0,1,0,0,1]",)),
+    ],
+)
+def test_every_meta_update_can_be_compiled_whole(tmp_path, preset, overrides):
+    """By the compiler's front end, which is what fails; with its back end it would take minutes."""
+    with SupervisedExperiment(settings(preset, tmp_path, *overrides)) as experiment:
+        state, step_size = experiment.initial_state, torch.tensor(0.01)
+        arguments = (state.meta_params, state.moments, *experiment.training_batch(0), step_size)
+        whole = torch.compile(experiment.outer_step, fullgraph=True, backend="eager")
+        expected = experiment.outer_step(*arguments)
+        assert_close(whole(*arguments), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_sinusoids_keep_to_one_torch_thread_and_give_the_others_back(tmp_path, monkeypatch):
+    seen = []
+    batch = SupervisedExperiment.training_batch
+
+    def spy(experiment, number):
+        seen.append(torch.get_num_threads())
+        return batch(experiment, number)
+
+    monkeypatch.setattr(SupervisedExperiment, "training_batch", spy)
+    torch.set_num_threads(2)
+    start_run(settings("sine", tmp_path / "sine"), "sine", silent())
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2
+    seen.clear()
+    start_run(settings("glyphs_5way_1shot", tmp_path / "glyphs"), "glyphs", silent())
+    assert set(seen) == {2}
 
 
 def test_without_a_compiler_the_run_goes_on_and_says_so(tmp_path, monkeypatch):

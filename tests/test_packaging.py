@@ -53,10 +53,17 @@ def test_the_wheel_holds_both_packages_and_the_presets(tmp_path: Path):
     assert "meta_rl/configs/navigation.yaml" in names
     page = ROOT / "meta_rl" / "reporting" / "report" / "page"
     assert {f"meta_rl/reporting/report/page/{path.name}" for path in page.iterdir()} <= set(names)
+    packaged = ROOT / "meta_rl" / "pretrained"
+    files = [path for path in packaged.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(ROOT)) for path in files} <= set(names)
     assert "envs/__init__.py" in names
     assert "Requires-Dist: torch<2.14,>=2.11" in metadata
     assert b"meta-rl = meta_rl.cli:main" in entry_points
-    code = "from meta_rl.config import load_config; print(load_config('smoke').env.id)"
+    code = (
+        "from meta_rl.config import load_config; print(load_config('smoke').env.id);"
+        "from pathlib import Path; from meta_rl.training.packaged_runs import find_run;"
+        "print(find_run(Path('pretrained/navigation')))"
+    )
     loaded = subprocess.run(
         [sys.executable, "-P", "-c", code],
         check=True,
@@ -65,4 +72,5 @@ def test_the_wheel_holds_both_packages_and_the_presets(tmp_path: Path):
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path / "installed")},
     )
-    assert loaded.stdout == "Navigation2D-v0\n"
+    run = tmp_path / "installed" / "meta_rl" / "pretrained" / "navigation"
+    assert loaded.stdout == f"Navigation2D-v0\n{run}\n"

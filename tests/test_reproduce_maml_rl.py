@@ -103,3 +103,19 @@ def test_the_tables_hold_means_intervals_every_seed_and_the_paper(script, tmp_pa
     assert "| navigation | maml | 1: -2.00 ±0.00 at 7, 2: -4.00 ±1.96 at 7 |" in rows
     assert list(script.read_results(tmp_path / "navigation-maml.json")) == ["1", "2"]
     assert rows[0].count("|") == rows[1].count("|") == rows[2].count("|") == rows[3].count("|")
+
+
+def test_the_picture_has_a_panel_for_each_environment_with_a_training(
+    script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(FILE.parent)
+    spec = importlib.util.spec_from_file_location("plot_results", FILE.parent / "plot_results.py")
+    plot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plot)
+    learning = {"env_steps": [1e6, 2e6], "validation_return": [[-9, -8, -7, -6], [-5, -4, -3, -2]]}
+    script.write_result(tmp_path / "navigation-maml.json", 1, {"learning": learning})
+    script.write_result(tmp_path / "half_cheetah_vel-random.json", 1, {})
+    (panel,) = plot.learning_figure(tmp_path, plot.drawn_presets(tmp_path)).axes
+    returns, paper = panel.get_lines()
+    assert returns.get_xydata().tolist() == [[1, -6], [2, -2]]
+    assert set(paper.get_ydata()) == {-3.23}

@@ -13,7 +13,8 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="A run directory, a checkpoint, a sweep, or several seeds of one setting.",
+            help="A run directory, a checkpoint, a sweep, pretrained/NAME, or several seeds of "
+            "one setting.",
             show_default=False,
         ),
     ],
@@ -102,6 +103,7 @@ def evaluate(
         load_groups,
     )
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.packaged_runs import find_run
     from meta_rl.training.plain_line import print_line
     from meta_rl.training.supervised_evaluation import is_supervised
     from meta_rl.training.sweep.index import SweepError, run_directories
@@ -128,6 +130,7 @@ def evaluate(
             *(NewFolderError, NumericalError, OSError, SweepError, TaskSelectionError),
         ),
     ):
+        runs = [find_run(run) for run in runs]
         directories = [path for run in runs for path in run_directories(run)]
         changed = {name: value for name, value in settings.items() if value is not None}
         choice = TaskChoice(num_tasks, grid, tasks_file)

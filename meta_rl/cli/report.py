@@ -13,7 +13,8 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN [RUN ...]",
-            help="A run directory, a checkpoint, a sweep, or several seeds of one setting.",
+            help="A run directory, a checkpoint, a sweep, pretrained/NAME, or several seeds of "
+            "one setting.",
             show_default=False,
         ),
     ],
@@ -60,6 +61,7 @@ def report(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.evaluation_job import TaskChoice, load_groups
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.packaged_runs import find_run
     from meta_rl.training.plain_line import print_line
     from meta_rl.training.sweep.index import SweepError, run_directories
 
@@ -81,6 +83,7 @@ def report(
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}
+        runs = [find_run(run) for run in runs]
         directories = [path for run in runs for path in run_directories(run)]
         loaded = load_groups(directories, reference or [], changed)
         path = report_path(runs, out, force=force)

@@ -10,7 +10,10 @@ from meta_rl.cli.offscreen import prefer_egl
 
 
 def visualize(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or a checkpoint.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run directory, a checkpoint or pretrained/NAME."),
+    ],
     beside: Annotated[
         list[Path] | None,
         typer.Option(
@@ -42,7 +45,8 @@ def visualize(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="A new folder; without it, visualize-TIMESTAMP in the run directory.",
+            help="A new folder; without it, visualize-TIMESTAMP in the run directory, or "
+            "here for pretrained/NAME.",
             show_default=False,
         ),
     ] = None,
@@ -74,6 +78,7 @@ def visualize(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.evaluation_job import evaluation_folder
     from meta_rl.training.held_out_tasks import TaskSelectionError
+    from meta_rl.training.packaged_runs import find_run
     from meta_rl.training.plain_line import print_line
     from meta_rl.training.saved_policy import load_policy
     from meta_rl.training.supervised_evaluation import is_supervised
@@ -103,9 +108,10 @@ def visualize(
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}
+        run = find_run(run)
         if is_supervised(run):
             refuse_options({"--tasks": tasks, "--gif": gif})
-            visualize_supervised([run, *(beside or [])], changed, num_tasks, out, note)
+            visualize_supervised([run, *map(find_run, beside or [])], changed, num_tasks, out, note)
             return
         if beside:
             raise ConfigError("--beside is for runs on supervised tasks, which this is not")

@@ -30,6 +30,7 @@ from meta_rl.training.held_out_tasks import (
     read_tasks,
     sampled_tasks,
 )
+from meta_rl.training.packaged_runs import find_run, is_packaged
 from meta_rl.training.saved_policy import SavedPolicy, load_policy, untrained_policy
 from meta_rl.training.sweep.index import is_sweep
 
@@ -160,14 +161,14 @@ def choose_tasks(env: ShardedEnv, choice: TaskChoice, config: Config) -> tuple[n
 
 
 def evaluation_folder(runs: Sequence[Path], kind: str = "evaluation") -> Path:
-    """An unused place for an evaluation: in the folder of a single run or sweep, else here.
+    """An unused place for an evaluation: in the folder of a user's single run or sweep, else here.
 
     Args:
         runs: run directories or checkpoints.
         kind: of evaluation, the first word of the folder's name.
     """
     folder = Path()
-    if len(runs) == 1:
+    if len(runs) == 1 and not is_packaged(runs[0]):
         places = (runs[0], *runs[0].absolute().parents[:2])
         homes = (path for path in places if is_sweep(path) or (path / "config.yaml").is_file())
         folder = next(homes, folder)
@@ -187,7 +188,7 @@ def _paths_of_references(references: Sequence[str]) -> dict[str, list[Path | Non
             raise ComparisonError(
                 f"the reference {reference!r} should be NAME=RUN, or {RANDOM} alone"
             )
-        paths.setdefault(name, []).append(Path(path) if equals else None)
+        paths.setdefault(name, []).append(find_run(Path(path)) if equals else None)
     return paths
 
 

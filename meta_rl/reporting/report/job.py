@@ -16,6 +16,7 @@ from meta_rl.training.atomic_files import write_text_atomically
 from meta_rl.training.checkpoint import read_best
 from meta_rl.training.evaluation import Evaluation
 from meta_rl.training.evaluation_job import LoadedGroup, TaskChoice, compare
+from meta_rl.training.packaged_runs import is_packaged
 from meta_rl.training.saved_policy import SavedPolicy
 from meta_rl.training.sweep.index import is_sweep
 
@@ -33,7 +34,7 @@ def report_path(runs: Sequence[Path], out: Path | None, *, force: bool) -> Path:
     Args:
         runs: as the user named them.
         out: as the user wants it; None puts it into the run's directory or the sweep's, or here for
-            several.
+            several and for a run of the package.
         force: replace an earlier report.
 
     Raises:
@@ -51,7 +52,7 @@ def report_path(runs: Sequence[Path], out: Path | None, *, force: bool) -> Path:
 
 
 def _home(runs: Sequence[Path]) -> Path:
-    if len(runs) > 1:
+    if len(runs) > 1 or is_packaged(runs[0]):
         return Path()
     return runs[0] if is_sweep(runs[0]) else run_dir_of(runs[0])
 

@@ -150,11 +150,14 @@ def write_result(file: Path, seed: int, run: Mapping[str, Any]) -> None:
     """Adds one seed to a results file, or replaces it; another process may add others."""
     runs = read_results(file) | {str(seed): dict(run)}
     ordered = {key: runs[key] for key in sorted(runs, key=int)}
-    text = json.dumps({"runs": ordered}, indent=1)
-    # A list of numbers on one line, or a file would be as long as it has numbers.
-    text = re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(file, text + "\n")
+    write_text_atomically(file, compact_json({"runs": ordered}))
+
+
+def compact_json(value: Any) -> str:
+    """JSON with a list of numbers on one line, or a file would be as long as it has numbers."""
+    text = json.dumps(value, indent=1) + "\n"
+    return re.sub(r"\[[^][{}\"]*\]", lambda numbers: " ".join(numbers[0].split()), text)
 
 
 def read_results(file: Path) -> dict[str, dict[str, Any]]:
@@ -219,8 +222,8 @@ def return_cells(curves: Sequence[AdaptationCurve]) -> list[str]:
             confidence=0.95,
         )
         mean = float(score_RM.mean())
-        low_and_high = f"[{low:.{_decimals(mean)}f}, {high:.{_decimals(mean)}f}]"
-        cells.append(f"{mean:.{_decimals(mean)}f} {low_and_high}")
+        low_and_high = f"[{low:.{decimals(mean)}f}, {high:.{decimals(mean)}f}]"
+        cells.append(f"{mean:.{decimals(mean)}f} {low_and_high}")
     return cells
 
 
@@ -238,10 +241,11 @@ def adaptation_curve(run: Mapping[str, Any]) -> AdaptationCurve:
 
 
 def _with_interval(mean: float, interval: float) -> str:
-    return f"{mean:.{_decimals(mean)}f} ±{interval:.{_decimals(mean)}f}"
+    return f"{mean:.{decimals(mean)}f} ±{interval:.{decimals(mean)}f}"
 
 
-def _decimals(mean: float) -> int:
+def decimals(mean: float) -> int:
+    """How many are shown of a return."""
     return 2 if abs(mean) < 10 else 1
 
 

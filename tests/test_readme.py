@@ -34,6 +34,12 @@ def test_the_supervised_tables_are_the_scripts():
     assert section("supervised") == script("reproduce_supervised").table()
 
 
+def test_the_table_of_choices_is_the_scripts():
+    if not (ROOT / "scripts" / "results" / "choices.json").exists():
+        pytest.skip("the choices have not been measured")
+    assert section("choices") == script("measure_choices").table()
+
+
 SUPERVISED = ROOT / "scripts" / "results" / "supervised"
 
 

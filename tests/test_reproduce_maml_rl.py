@@ -1,16 +1,16 @@
-"""The script behind the results: what it trains, what it does not train again, what it prints."""
+"""The scripts behind the results: what they train, what they do not train again, what they show."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import plot_results as plot
 import pytest
+import reproduce_maml_rl as script
 
 from meta_rl.training.evaluation_table import read_test_curves
 
-FILE = Path(__file__).parents[1] / "scripts" / "reproduce_maml_rl.py"
 TINY = (
     *("run.meta_iterations=2", "rollout.meta_batch_size=2", "rollout.episodes_per_task=3"),
     *("rollout.horizon=5", "rollout.num_threads=1", "evaluation.every=1", "evaluation.num_tasks=3"),
@@ -22,20 +22,12 @@ TINY = (
 )
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location(FILE.stem, FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def run(script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run_script(*methods: str, settings: tuple[str, ...] = ()) -> dict[str, dict]:
         places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
         options = ["--methods", *methods, "--set", *TINY, *settings]
-        monkeypatch.setattr(sys, "argv", [str(FILE), "navigation", *options, *places])
+        monkeypatch.setattr(sys, "argv", ["reproduce_maml_rl.py", "navigation", *options, *places])
         script.main()
         files = (tmp_path / "results" / f"navigation-{method}.json" for method in methods)
         return {
@@ -45,7 +37,7 @@ def run(script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return run_script
 
 
-def test_every_method_is_adapted_to_the_same_tasks_as_evaluate_would(script, run, tmp_path: Path):
+def test_every_method_is_adapted_to_the_same_tasks_as_evaluate_would(run, tmp_path: Path):
     results = run(*script.METHODS)
     for method, result in results.items():
         assert np.shape(result["task_return"]) == (3, 1 if method == "oracle" else 5), method
@@ -85,7 +77,7 @@ def test_a_run_with_other_settings_is_not_taken_for_this_one(run):
         run("maml", settings=("adaptation.inner_step_size=0.3",))
 
 
-def test_the_tables_hold_means_intervals_every_seed_and_the_paper(script, tmp_path: Path):
+def test_the_tables_hold_means_intervals_every_seed_and_the_paper(tmp_path: Path):
     cost = {"meta_iterations": 9, "iteration_kept": 7, "env_steps": 3e6, "training_seconds": 120}
     for seed, returns in ((2, [[-30, -3], [-34, -5]]), (1, [[-40, -2], [-40, -2]])):
         result = {"task_return": returns, "git": {"commit": "0123456789"}, **cost}
@@ -105,13 +97,7 @@ def test_the_tables_hold_means_intervals_every_seed_and_the_paper(script, tmp_pa
     assert rows[0].count("|") == rows[1].count("|") == rows[2].count("|") == rows[3].count("|")
 
 
-def test_the_picture_has_a_panel_for_each_environment_with_a_training(
-    script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.syspath_prepend(FILE.parent)
-    spec = importlib.util.spec_from_file_location("plot_results", FILE.parent / "plot_results.py")
-    plot = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(plot)
+def test_the_picture_has_a_panel_for_each_environment_with_a_training(tmp_path: Path):
     learning = {"env_steps": [1e6, 2e6], "validation_return": [[-9, -8, -7, -6], [-5, -4, -3, -2]]}
     script.write_result(tmp_path / "navigation-maml.json", 1, {"learning": learning})
     script.write_result(tmp_path / "half_cheetah_vel-random.json", 1, {})

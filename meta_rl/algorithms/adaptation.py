@@ -14,7 +14,7 @@ Batch = TypeVar("Batch")
 InnerRule = Callable[[Params, Any, float], tuple[Params, Any]]
 """(gradient, memory, step size) -> (what is subtracted from the parameters, memory).
 
-The memory is None at the first step of each task.
+A memory of None is that of a rule that has seen no gradient.
 """
 
 
@@ -24,11 +24,7 @@ def gradient_descent(gradient: Params, memory: None, step_size: float) -> tuple[
 
 
 def adam_without_momentum(second_moment_decay: float, epsilon: float) -> InnerRule:
-    """Adam with beta1 = 0, the inner rule of Reptile's image experiments.
-
-    Its memory starts afresh on every task. (Reptile's own code lets the second moments pass from
-    one task to the next, which tasks that run side by side cannot do.)
-    """
+    """Adam with beta1 = 0, the inner rule of Reptile's image experiments."""
 
     def rule(gradient: Params, memory: Any, step_size: float) -> tuple[Params, Any]:
         vector = ravel(gradient)
@@ -87,7 +83,24 @@ def adaptation_steps(
     rule: InnerRule = gradient_descent,
 ) -> list[Params]:
     """As ``adapt``, but returns the parameters after every step, one entry per batch."""
-    steps, memory = [], None
+    steps, _ = adaptation_steps_and_memory(
+        params, loss, batches, step_sizes=step_sizes, first_order=first_order, rule=rule
+    )
+    return steps
+
+
+def adaptation_steps_and_memory(
+    params: Params,
+    loss: Callable[[Params, Batch], Tensor],
+    batches: Sequence[Batch],
+    *,
+    step_sizes: Sequence[float],
+    first_order: bool,
+    rule: InnerRule,
+    memory: Any = None,
+) -> tuple[list[Params], Any]:
+    """As ``adaptation_steps``, from a rule's memory on and with the one that it ends with."""
+    steps = []
     for batch, step_size in zip(batches, step_sizes, strict=True):
         gradient = grad(loss)(params, batch)
         if first_order:
@@ -95,4 +108,4 @@ def adaptation_steps(
         decrement, memory = rule(gradient, memory, step_size)
         params = {name: value - decrement[name] for name, value in params.items()}
         steps.append(params)
-    return steps
+    return steps, memory

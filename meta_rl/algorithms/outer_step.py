@@ -21,7 +21,8 @@ class OuterStep(NamedTuple):
 
     Attributes:
         params: the new meta-parameters.
-        moments: Adam's new memory; None where Adam is not used.
+        moments: the new memory of Adam: of the outer one, or of Reptile's inner one; None where
+            there is neither.
         query_loss: of each task after adapting, before the update, [M].
         update_norm: Euclidean norm of the meta-gradient, or of Reptile's displacement, [].
     """
@@ -95,13 +96,13 @@ class ReptileStep:
     def __call__(
         self,
         params: Params,
-        moments: None,
+        moments: AdamMoments | None,
         batch: SupervisedBatch,
         mini_batch_index: Tensor,
         meta_step_size: Tensor,
     ) -> OuterStep:
         """Updates with the tasks of a batch; a row of the index is an inner mini-batch."""
-        displacement, query_loss = reptile_displacement(
+        displacement, query_loss, moments = reptile_displacement(
             self.learner,
             params,
             batch,
@@ -109,6 +110,7 @@ class ReptileStep:
             step_size=self.step_size,
             gradient_weights=self.gradient_weights,
             rule=self.rule,
+            memory=moments,
         )
         params = {
             name: value + meta_step_size * displacement[name] for name, value in params.items()

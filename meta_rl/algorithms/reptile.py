@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.func import vmap
+from torch.utils._pytree import tree_map
 
-from meta_rl.algorithms.adaptation import InnerRule, adaptation_steps
+from meta_rl.algorithms.adaptation import InnerRule, adaptation_steps_and_memory
 from meta_rl.algorithms.learner import Learner
+from meta_rl.ops.adam import AdamMoments
 from meta_rl.types import Examples, Params, SupervisedBatch
 
 # Named here, because torch.compile cannot evaluate the annotation inside a function.
-_DisplacementAndLoss = tuple[Params, Tensor]
+_OfOneTask = tuple[Params, Tensor, tuple[AdamMoments, ...]]
 
 
 def reptile_displacement(
@@ -23,7 +25,8 @@ def reptile_displacement(
     step_size: float,
     gradient_weights: Sequence[float],
     rule: InnerRule,
-) -> tuple[Params, Tensor]:
+    memory: AdamMoments | None = None,
+) -> tuple[Params, Tensor, AdamMoments | None]:
     """``mean_task sum_i w_i (phi_i - phi_(i-1))``, all tasks at once.
 
     phi_0 = theta are the meta-parameters and phi_i those after i steps on a task's mini-batches.
@@ -39,20 +42,24 @@ def reptile_displacement(
         step_size: alpha, for a loss that is a mean over examples.
         gradient_weights: w, one per step.
         rule: gradient descent, or Adam without momentum.
+        memory: the rule's, with which every task starts.
 
     Returns:
-        The displacement, to be added times the meta-step; and the query loss of each task after
-        all steps, [M].
+        The displacement, to be added times the meta-step; the query loss of each task after all
+        steps, [M]; and the rule's memory, its mean over tasks. (Reptile's own code plays one task
+        after another and hands Adam's second moments from each to the next. Side by side, tasks
+        share the memory that the last batch left.)
     """
 
-    def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> _DisplacementAndLoss:
-        steps = adaptation_steps(
+    def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> _OfOneTask:
+        steps, new_memory = adaptation_steps_and_memory(
             params,
             learner.support_loss,
             mini_batches(batch.support, mini_batch_index),
             step_sizes=[step_size] * len(gradient_weights),
             first_order=True,
             rule=rule,
+            memory=memory,
         )
         starts = [params, *steps[:-1]]
         displacement = {
@@ -65,10 +72,13 @@ def reptile_displacement(
             ).sum(0)
             for name in params
         }
-        return displacement, learner.query_loss(steps[-1], batch)
+        # vmap does not return None.
+        remembered = () if new_memory is None else (new_memory,)
+        return displacement, learner.query_loss(steps[-1], batch), remembered
 
-    displacement, query_loss = vmap(one_task)(batch, mini_batch_index)
-    return {name: value.mean(0) for name, value in displacement.items()}, query_loss
+    displacement, query_loss, remembered = vmap(one_task)(batch, mini_batch_index)
+    displacement, remembered = tree_map(lambda x: x.mean(0), (displacement, remembered))
+    return displacement, query_loss, remembered[0] if remembered else None
 
 
 def mini_batches(support: Examples, mini_batch_index: Tensor) -> list[Examples]:

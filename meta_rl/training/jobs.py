@@ -231,18 +231,19 @@ def _train_and_test(
     def load_best() -> tuple[Path, Checkpoint]:
         assert path is not None
         assert state.best is not None
-        return path, load_checkpoint(checkpoint_path(path, state.best.meta_iteration))
+        kept = checkpoint_path(path, state.best.meta_iteration)
+        return path, load_checkpoint(kept, experiment.initial_params)
 
     path, best = experiment.ranks.from_first(load_best)
-    policies = {
-        0: ("untrained", experiment.initial_params),
+    states = {
+        0: ("untrained", kind.initial_state(experiment)),
         best.meta_iteration: (
             f"iteration {best.meta_iteration}",
-            kind.restore(best, experiment.device).meta_params,
+            kind.restore(best, experiment.device),
         ),
     }
     curves = {}
-    for meta_iteration, (name, params) in policies.items():
-        curves[name] = experiment.evaluate(params, Split.TEST)
+    for meta_iteration, (name, state) in states.items():
+        curves[name] = kind.evaluate(experiment, state, Split.TEST)
         log.evaluation(meta_iteration, Split.TEST, curves[name])
     return TrainingResult(path, curves)

@@ -26,11 +26,12 @@ class RunKind:
     """Parts that fit together; experiments and states of one kind mean nothing to another.
 
     Attributes:
-        experiment: (settings, ranks) -> experiment, a context manager with ``config``, ``device``,
-            ``initial_params`` and ``evaluate``.
+        experiment: (settings, ranks) -> experiment, a context manager with ``config``, ``device``
+            and ``initial_params``.
         initial_state: experiment -> state before the first meta-iteration.
         restore: (checkpoint, device) -> state.
         train: (experiment, state, log) -> last state.
+        evaluate: (experiment, state, split) -> curve on held-out tasks.
         task_parameter_names: experiment -> names of the entries of a task.
         title: settings -> what is trained, in a word.
         fixed_sections: settings that a resumed run may not change.
@@ -42,6 +43,7 @@ class RunKind:
     initial_state: Callable[[Any], Any]
     restore: Callable[..., Any]
     train: Callable[..., Any]
+    evaluate: Callable[..., Any]
     task_parameter_names: Callable[[Any], tuple[str, ...]]
     title: Callable[[Any], str]
     fixed_sections: tuple[str, ...]
@@ -54,6 +56,7 @@ _RL = RunKind(
     initial_state=lambda experiment: TrainerState(experiment.initial_params),
     restore=restore,
     train=train,
+    evaluate=lambda experiment, state, split: experiment.evaluate(state.meta_params, split),
     task_parameter_names=lambda experiment: experiment.env.task_parameter_names,
     title=lambda config: config.env.id,
     fixed_sections=("env", "policy"),
@@ -73,6 +76,9 @@ def _supervised(
         initial_state=lambda experiment: experiment.initial_state,
         restore=restore_supervised,
         train=train_supervised,
+        evaluate=lambda experiment, state, split: experiment.evaluate(
+            state.meta_params, split, state.moments
+        ),
         task_parameter_names=lambda experiment: experiment.task_parameter_names,
         title=title,
         fixed_sections=(section, "network"),

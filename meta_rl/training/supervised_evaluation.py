@@ -15,6 +15,7 @@ from meta_rl.config import (
     config_from_mapping,
     load_config,
 )
+from meta_rl.ops.adam import AdamMoments
 from meta_rl.training.checkpoint import (
     CheckpointError,
     checkpoint_path,
@@ -26,6 +27,7 @@ from meta_rl.training.comparison import ComparisonError
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_experiment import SupervisedExperiment
+from meta_rl.training.supervised_state import restore_moments
 from meta_rl.types import Examples, Params, SupervisedBatch
 
 # What a network was trained to see stays its own; all other task settings are the first run's.
@@ -40,6 +42,7 @@ class SavedInitialisation:
         path: the run directory or checkpoint that the user named.
         meta_iteration: number of completed meta-iterations.
         params: the meta-parameters, on the CPU.
+        moments: what ``SupervisedState`` remembers, on the CPU.
         config: the settings.
         warnings: a sentence for each damaged checkpoint that had to be passed over.
     """
@@ -47,6 +50,7 @@ class SavedInitialisation:
     path: Path
     meta_iteration: int
     params: Params
+    moments: AdamMoments | None
     config: SineRunConfig | FewShotRunConfig
     warnings: tuple[str, ...] = ()
 
@@ -118,7 +122,8 @@ def evaluate_initialisation(saved: SavedInitialisation) -> SupervisedCurve:
         DatasetError, DeviceError: as ``SupervisedExperiment``.
     """
     with SupervisedExperiment(saved.config) as experiment:
-        return experiment.evaluate(_params(saved, experiment), Split.TEST)
+        params, moments = _on_device(saved, experiment)
+        return experiment.evaluate(params, Split.TEST, moments)
 
 
 def adapt_to_tasks(
@@ -141,7 +146,8 @@ def adapt_to_tasks(
         if grid_size is not None:
             query = experiment.sine_grid(task, grid_size)
             batch = SupervisedBatch(batch.support, query)
-        prediction = experiment.predict_steps(_params(saved, experiment), batch, index)
+        params, moments = _on_device(saved, experiment)
+        prediction = experiment.predict_steps(params, batch, index, moments)
     return AdaptedTasks(
         task,
         Examples(*(entry.cpu() for entry in batch.support)),
@@ -158,7 +164,12 @@ def _load(path: Path) -> SavedInitialisation:
     if not isinstance(config, SineRunConfig | FewShotRunConfig):
         raise CheckpointError(f"{path} is no run on supervised tasks")
     return SavedInitialisation(
-        path, checkpoint.meta_iteration, checkpoint.params, config, checkpoint.warnings
+        path,
+        checkpoint.meta_iteration,
+        checkpoint.params,
+        restore_moments(checkpoint, torch.device("cpu")),
+        config,
+        checkpoint.warnings,
     )
 
 
@@ -188,6 +199,11 @@ def _like(
     return _changed(saved, shared | dict(settings))
 
 
-def _params(saved: SavedInitialisation, experiment: SupervisedExperiment) -> Params:
+def _on_device(
+    saved: SavedInitialisation, experiment: SupervisedExperiment
+) -> tuple[Params, AdamMoments | None]:
     params = fitting_params(saved.path, saved.params, experiment.initial_params)
-    return {name: value.to(experiment.device) for name, value in params.items()}
+    params = {name: value.to(experiment.device) for name, value in params.items()}
+    if saved.moments is None:
+        return params, None
+    return params, AdamMoments(*(entry.to(experiment.device) for entry in saved.moments))

@@ -11,7 +11,7 @@ from torch.func import vmap
 from meta_rl.algorithms.adaptation import (
     InnerRule,
     adam_without_momentum,
-    adaptation_steps,
+    adaptation_steps_and_memory,
     gradient_descent,
 )
 from meta_rl.algorithms.learner import Learner
@@ -20,7 +20,7 @@ from meta_rl.algorithms.reptile import mini_batches
 from meta_rl.config import FewShotRunConfig, SineRunConfig
 from meta_rl.models.conv_classifier import ConvClassifier
 from meta_rl.models.mlp import MLP
-from meta_rl.ops.adam import initial_moments
+from meta_rl.ops.adam import AdamMoments, initial_moments
 from meta_rl.ops.losses import accuracy, cross_entropy, mean_squared_error
 from meta_rl.ops.params import ravel
 from meta_rl.rollouts.sampler import single_torch_thread
@@ -90,9 +90,9 @@ class SupervisedExperiment:
     @property
     def initial_state(self) -> SupervisedState:
         """Where training begins."""
-        params = self.initial_params
-        is_maml = self.config.meta_update.method == "maml"
-        return SupervisedState(params, initial_moments(ravel(params)) if is_maml else None)
+        params, config = self.initial_params, self.config
+        has_adam = config.meta_update.method == "maml" or config.adaptation.optimiser == "adam"
+        return SupervisedState(params, initial_moments(ravel(params)) if has_adam else None)
 
     def torch_threads(self) -> AbstractContextManager[None]:
         """As many inside as are worth it: a sinusoid's matrices are too small to be shared."""
@@ -118,13 +118,18 @@ class SupervisedExperiment:
         share = meta_iteration / self.config.run.meta_iterations
         return first if last is None else (1.0 - share) * first + share * last
 
-    def evaluate(self, params: Params, split: Split) -> SupervisedCurve:
-        """Adapts to held-out tasks, the same ones at every call."""
+    def evaluate(
+        self, params: Params, split: Split, moments: AdamMoments | None = None
+    ) -> SupervisedCurve:
+        """Adapts to held-out tasks, the same ones at every call.
+
+        ``moments`` is what ``SupervisedState`` remembers; Reptile's inner Adam starts with it.
+        """
         evaluation = self.config.evaluation
         streams = RandomStreams(evaluation.seed, split, meta_iteration=0)
         rng = streams.task_generator()
         task, batch, index = self.held_out_batch(split, evaluation.num_tasks, rng)
-        predictions = self.predict_steps(params, batch, index)
+        predictions = self.predict_steps(params, batch, index, moments)
         target = batch.query.target
         label = target[:, None].expand(*predictions.shape[:2], *target.shape[1:])
         loss = vmap(vmap(self.learner.loss))(predictions, label)
@@ -149,7 +154,11 @@ class SupervisedExperiment:
         return Examples(*(entry.to(self.device) for entry in examples))
 
     def predict_steps(
-        self, params: Params, batch: SupervisedBatch, mini_batch_index: Tensor
+        self,
+        params: Params,
+        batch: SupervisedBatch,
+        mini_batch_index: Tensor,
+        moments: AdamMoments | None = None,
     ) -> Tensor:
         """Outputs for the queries before and after each inner step.
 
@@ -157,20 +166,23 @@ class SupervisedExperiment:
             params: the meta-parameters.
             batch: support and query examples of M tasks.
             mini_batch_index: int64 [M, K, example], which support examples each step sees.
+            moments: as ``evaluate``.
 
         Returns:
             [M, K + 1, X, output].
         """
         num_steps = mini_batch_index.shape[1]
+        memory = moments if self.config.adaptation.optimiser == "adam" else None
 
         def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> Tensor:
-            steps = adaptation_steps(
+            steps, _ = adaptation_steps_and_memory(
                 params,
                 self.learner.support_loss,
                 mini_batches(batch.support, mini_batch_index),
                 step_sizes=[self.config.adaptation.inner_step_size] * num_steps,
                 first_order=True,
                 rule=self._rule,
+                memory=memory,
             )
             return torch.stack(
                 [self._evaluated.query_prediction(p, batch) for p in [params, *steps]]

@@ -51,7 +51,9 @@ def train_supervised(
                 curve = None
                 if scheduled or (is_last and state.best is None):
                     with clock.measure("evaluating"):
-                        curve = experiment.evaluate(next_state.meta_params, Split.VALIDATION)
+                        curve = experiment.evaluate(
+                            next_state.meta_params, Split.VALIDATION, next_state.moments
+                        )
                     if state.best is None or curve.score > state.best.score:
                         best = BestCheckpoint(next_state.meta_iteration, curve.score)
                         next_state = replace(next_state, best=best)

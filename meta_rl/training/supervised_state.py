@@ -16,7 +16,8 @@ class SupervisedState:
 
     Attributes:
         meta_params: the initialisation that is being learned.
-        moments: memory of the outer Adam; None for Reptile.
+        moments: memory of Adam: of the outer one, or of Reptile's inner one; None where there is
+            neither.
         meta_iteration: number of completed meta-iterations.
         seconds: wall-clock time of training so far, over all its processes.
         best: the iteration with the best adaptation on validation tasks, if any yet.
@@ -53,7 +54,7 @@ def restore_supervised(checkpoint: Checkpoint, device: torch.device) -> Supervis
     try:
         return SupervisedState(
             meta_params=_to(checkpoint.params, device),
-            moments=None if kept["moments"] is None else _moments(kept["moments"], device),
+            moments=restore_moments(checkpoint, device),
             meta_iteration=checkpoint.meta_iteration,
             seconds=float(kept["seconds"]),
             best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
@@ -64,8 +65,24 @@ def restore_supervised(checkpoint: Checkpoint, device: torch.device) -> Supervis
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
 
 
-def _moments(kept: dict[str, Any], device: torch.device) -> AdamMoments:
-    return AdamMoments(*(kept[name].to(device) for name in AdamMoments._fields))
+def restore_moments(checkpoint: Checkpoint, device: torch.device) -> AdamMoments | None:
+    """Adam's memory in a checkpoint; None where it keeps none.
+
+    Raises:
+        CheckpointError: what is there is no memory of these parameters.
+    """
+    kept = checkpoint.trainer_state.get("moments")
+    if kept is None:
+        return None
+    num_parameters = sum(value.numel() for value in checkpoint.params.values())
+    try:
+        moments = AdamMoments(*(kept[name].to(device) for name in AdamMoments._fields))
+        fits = moments.first.shape == moments.second.shape == (num_parameters,)
+    except (KeyError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise CheckpointError(f"{checkpoint.path} was not written by this trainer")
+    return moments
 
 
 def _to(params: Params, device: torch.device) -> Params:

@@ -51,7 +51,7 @@ def batch(*tasks) -> SupervisedBatch:
 def displacement(tasks, weights, rule=gradient_descent):
     """Each task's quadratics in turn, one to a step."""
     index = torch.arange(len(tasks[0]))[None, :, None].expand(len(tasks), -1, 1)
-    moved, _ = reptile_displacement(
+    moved, _, _ = reptile_displacement(
         LEARNER,
         {"t": T},
         batch(*tasks),
@@ -92,7 +92,7 @@ def test_expansion_coefficients(num_steps):
 
     def expected_gradients(alpha):
         index = torch.arange(k)[None, :, None].expand(len(draws), -1, 1)
-        moved, _ = reptile_displacement(
+        moved, _, _ = reptile_displacement(
             LEARNER,
             {"t": T},
             batch(*draws),
@@ -101,7 +101,7 @@ def test_expansion_coefficients(num_steps):
             gradient_weights=[1.0] * k,
             rule=gradient_descent,
         )
-        last, _ = reptile_displacement(
+        last, _, _ = reptile_displacement(
             LEARNER,
             {"t": T},
             batch(*draws),
@@ -162,3 +162,41 @@ def test_each_task_has_an_inner_memory_of_its_own():
     alone = [displacement([task], [1, 1], rule) for task in ([0, 1], [2, 2])]
     together = displacement([[0, 1], [2, 2]], [1, 1], rule)
     assert_close(together, torch.stack(alone).mean(0), rtol=0, atol=1e-14)
+
+
+def test_one_task_after_another_is_one_adam_that_never_forgets():
+    """Reptile with a meta-step of 1 and one task a batch is that optimiser on all mini-batches."""
+    param = nn.Parameter(T.clone())
+    optimiser = torch.optim.Adam([param], lr=ALPHA, betas=(0.0, 0.9), eps=1e-8)
+    t, memory = T, None
+    for task in ([0, 1], [2, 0], [1, 1]):
+        for index in task:
+            optimiser.zero_grad()
+            quadratic(param[None], torch.tensor([index])).backward()
+            optimiser.step()
+        moved, _, memory = reptile_displacement(
+            LEARNER,
+            {"t": t},
+            batch(task),
+            torch.tensor([[[0], [1]]]),
+            step_size=ALPHA,
+            gradient_weights=[1, 1],
+            rule=adam_without_momentum(0.9, 1e-8),
+            memory=memory,
+        )
+        t = t + moved["t"]
+    assert_close(t, param.detach(), rtol=0, atol=1e-12)
+    assert memory.num_steps == 6
+
+
+def test_the_memory_is_the_mean_over_tasks():
+    tasks, rule = ([0, 1], [2, 2]), adam_without_momentum(0.9, 1e-8)
+
+    def memory(*tasks):
+        index = torch.arange(2)[None, :, None].expand(len(tasks), -1, 1)
+        settings = {"step_size": ALPHA, "gradient_weights": [1, 1], "rule": rule}
+        return reptile_displacement(LEARNER, {"t": T}, batch(*tasks), index, **settings)[2]
+
+    alone = torch.stack([memory(task).second for task in tasks])
+    assert_close(memory(*tasks).second, alone.mean(0), rtol=0, atol=1e-14)
+    assert not torch.equal(*alone)

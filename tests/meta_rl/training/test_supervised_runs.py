@@ -23,7 +23,9 @@ from meta_rl.training.checkpoint import CheckpointError, find_checkpoints, load_
 from meta_rl.training.jobs import resume_run, start_run
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.supervised_curve import SupervisedCurve
+from meta_rl.training.supervised_evaluation import evaluate_initialisation, load_initialisations
 from meta_rl.training.supervised_experiment import SupervisedExperiment
+from meta_rl.training.supervised_state import restore_supervised
 
 SMALL = (
     *("network.hidden_sizes=[8]", "meta_update.meta_batch_size=3", "run.compile=false"),
@@ -103,7 +105,11 @@ def replace_dir(config):
 
 
 @pytest.mark.parametrize(
-    ("preset", "stop"), [("sine", 5), ("sine", 4), ("sine_reptile", 3), ("glyphs_5way_1shot", 3)]
+    ("preset", "stop"),
+    [
+        *(("sine", 5), ("sine", 4), ("sine_reptile", 3), ("glyphs_5way_1shot", 3)),
+        ("glyphs_5way_1shot_reptile", 3),
+    ],
 )
 def test_a_resumed_run_is_bit_identical(preset, stop, tmp_path, monkeypatch):
     whole = settings(preset, tmp_path / "whole")
@@ -129,6 +135,27 @@ def test_a_seed_decides_everything(tmp_path):
         start_run(settings("sine", tmp_path / name, f"run.seed={seed}"), "sine", silent())
     assert numbers(tmp_path / "a") == numbers(tmp_path / "b")
     assert numbers(tmp_path / "a") != numbers(tmp_path / "c")
+
+
+def test_reptiles_inner_adam_remembers_through_training_and_in_evaluation(tmp_path):
+    config = settings("glyphs_5way_1shot_reptile", tmp_path / "run")
+    start_run(config, "glyphs", silent())
+    with SupervisedExperiment(config) as experiment:
+        last = load_checkpoint(find_checkpoints(tmp_path / "run")[-1])
+        state = restore_supervised(last, experiment.device)
+        assert state.moments.num_steps == 4 * config.adaptation.num_adaptation_steps
+        fresh, going_on = (
+            experiment.evaluate(state.meta_params, Split.TEST, moments)
+            for moments in (None, state.moments)
+        )
+    assert np.array_equal(fresh.loss[:, 0], going_on.loss[:, 0])
+    assert not np.array_equal(fresh.loss[:, 1:], going_on.loss[:, 1:])
+    (evaluated,) = load_initialisations([tmp_path / "run"], {})
+    with (tmp_path / "run" / "evaluation.csv").open() as table:
+        rows = [row for row in csv.DictReader(table) if row["split"] == "test"]
+    kept = [r for r in rows if r["meta_iteration"] == str(evaluated.meta_iteration)]
+    again = evaluate_initialisation(evaluated).loss
+    assert [float(row["loss"]) for row in kept] == pytest.approx(again.flatten().tolist())
 
 
 def test_a_resume_keeps_task_and_network(tmp_path):

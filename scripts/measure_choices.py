@@ -12,17 +12,23 @@ interruption, it goes on where it was stopped. Results go to scripts/results/cho
 import argparse
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reproduce_maml_rl import decimals, provenance, read_results, training_record
+from reproduce_maml_rl import (
+    EXPECTED_ERRORS,
+    decimals,
+    provenance,
+    read_results,
+    training_record,
+)
 from rich.console import Console
 
-from meta_rl.config import ConfigError, load_config
+from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+from meta_rl.config import load_config
 from meta_rl.ops.statistics import stratified_bootstrap_interval
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.atomic_files import write_text_atomically
@@ -217,10 +223,8 @@ def main() -> None:
     for seed in arguments.seeds if not arguments.table else ():
         for preset in arguments.presets:
             for change in ("", *STUDIES[preset].changes):
-                try:
+                with stop_on_signals(), one_sentence_errors(*EXPECTED_ERRORS):
                     run = measure(preset, change, seed, arguments.set, arguments.runs)
-                except ConfigError as error:
-                    sys.exit("\n".join(f"Error: {problem}" for problem in error.args))
                 write_result(arguments.results, run)
     print(table(arguments.results))
 

@@ -15,7 +15,6 @@ import argparse
 import json
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,20 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.config import Config, ConfigError, load_config
 from meta_rl.ops.statistics import stratified_bootstrap_interval
+from meta_rl.rollouts.environments import EnvironmentFault
+from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.atomic_files import write_text_atomically
+from meta_rl.training.checkpoint import CheckpointError
 from meta_rl.training.comparison import as_reference
+from meta_rl.training.device import DeviceError
 from meta_rl.training.evaluation_summary import NUM_RESAMPLES, env_steps_used
 from meta_rl.training.jobs import complete_run
 from meta_rl.training.provenance import describe_process
+from meta_rl.training.run_directory import RunDirectoryError
 from meta_rl.training.saved_policy import (
     SavedPolicy,
     evaluate_policy,
@@ -38,6 +43,10 @@ from meta_rl.training.saved_policy import (
     untrained_policy,
 )
 
+EXPECTED_ERRORS = (
+    *(CheckpointError, ConfigError, DeviceError, EnvironmentFault, NumericalError, OSError),
+    RunDirectoryError,
+)
 RESULTS = Path(__file__).parent / "results" / "adaptation"
 PRESETS = (
     "navigation",
@@ -86,6 +95,7 @@ def reproduce(
 
     Raises:
         ConfigError: the settings are not valid, or not those of the run that is there.
+        CheckpointError, RunDirectoryError and others: as ``complete_run``.
     """
     ending, settings = METHODS[method]
     name = f"{preset}{ending}"
@@ -269,10 +279,8 @@ def main() -> None:
         for method in arguments.methods:
             command = [arguments.preset, "--methods", method, "--seeds", str(seed)]
             command += ["--set", *arguments.set] if arguments.set else []
-            try:
+            with stop_on_signals(), one_sentence_errors(*EXPECTED_ERRORS):
                 run = reproduce(arguments.preset, method, seed, arguments.set, arguments.runs)
-            except ConfigError as error:
-                sys.exit("\n".join(f"Error: {problem}" for problem in error.args))
             run["command"] = shlex.join(["scripts/reproduce_maml_rl.py", *command])
             write_result(arguments.results / f"{arguments.preset}-{method}.json", seed, run)
 

@@ -71,10 +71,15 @@ def test_a_finished_training_is_left_alone_and_a_shorter_one_goes_on(run, tmp_pa
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_a_run_with_other_settings_is_not_taken_for_this_one(run):
+def test_a_run_with_other_settings_is_not_taken_for_this_one(
+    run, capsys: pytest.CaptureFixture[str]
+):
     run("maml")
-    with pytest.raises(SystemExit, match=r"another adaptation\.inner_step_size"):
+    with pytest.raises(SystemExit):
         run("maml", settings=("adaptation.inner_step_size=0.3",))
+    error = capsys.readouterr().err
+    assert "is a run with another adaptation.inner_step_size; move it" in error
+    assert error.count("\n") == 1
 
 
 def test_the_tables_hold_means_intervals_every_seed_and_the_paper(tmp_path: Path):

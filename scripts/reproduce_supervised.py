@@ -171,12 +171,14 @@ def without_places(settings: list[str]) -> list[str]:
     ]
 
 
-def jobs(names: list[str], settings: list[str]) -> list[tuple[str, str, str, list[str]]]:
+def jobs(
+    names: list[str], settings: list[str], own_name: str | None
+) -> list[tuple[str, str, str, list[str]]]:
     """(results file, name of the run, preset, settings) of everything that is asked for."""
     chosen: list[tuple[str, str, str, list[str]]] = []
     for name in names:
         if name != "gradients":
-            chosen.append((name, name, name, settings))
+            chosen.append((own_name or name, own_name or name, name, settings))
             continue
         for label, weights in GRADIENTS.items():
             slug = label.replace("/", "_over_").replace("(", "").replace(")", "")
@@ -191,18 +193,22 @@ def main() -> None:
     parser.add_argument("presets", nargs="*", help="presets of meta-rl train, or gradients")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--set", nargs="+", default=[], metavar="section.key=value")
+    parser.add_argument("--name", help="of the results and the runs, where settings are changed")
     parser.add_argument("--runs", type=Path, default=Path("runs", "reproduce"))
     parser.add_argument("--table", action="store_true", help="print the tables and stop")
     arguments = parser.parse_args()
     if not arguments.table and not arguments.presets:
         parser.error("name presets, or --table")
+    if arguments.name and len(arguments.presets) != 1:
+        parser.error("--name is for one preset")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for stem, name, preset, settings in jobs(arguments.presets, arguments.set):
+    for stem, name, preset, settings in jobs(arguments.presets, arguments.set, arguments.name):
         file = RESULTS / f"{stem}.json"
         results = json.loads(file.read_text()) if file.exists() else {"runs": {}}
         for seed in arguments.seeds:
             run = reproduce(preset, name, seed, settings, arguments.runs)
             command = ["scripts/reproduce_supervised.py", preset, "--seeds", str(seed)]
+            command += ["--name", arguments.name] if arguments.name else []
             command += ["--set", *without_places(settings)] if settings else []
             results["runs"][str(seed)] = run | {"command": shlex.join(command)}
             file.write_text(json.dumps(results, indent=2) + "\n")

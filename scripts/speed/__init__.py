@@ -1,0 +1,1 @@
+"""The measurements of ``scripts/benchmark.py``, a file for each question that it asks."""

@@ -1,0 +1,58 @@
+"""One meta-iteration at the paper's settings, by stage and beside its physics."""
+
+import statistics
+from contextlib import ExitStack
+from typing import Any
+
+from meta_rl.config import load_config
+from meta_rl.training.rl_experiment import RLExperiment
+from speed.experiment_process import ExperimentProcess, peak_memory
+from speed.sampling import stage_work, time_physics, time_sampler
+from speed.stages import median_seconds, time_meta_iteration, warm_up
+from speed.workloads import PAPER
+
+
+def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
+    """HalfCheetahVel and 2D navigation, in turns."""
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(ExperimentProcess(settings, device))
+            for name, settings in PAPER.items()
+        }
+        for process in processes.values():
+            process.run(warm_up)
+        # Before anything but meta-iterations has run there.
+        peaks = {name: process.run(peak_memory) for name, process in processes.items()}
+        iterations: dict[str, list[dict[str, float]]] = {name: [] for name in PAPER}
+        stages = []
+        for number in range(num_rounds):
+            for name, process in processes.items():
+                iterations[name].append(process.run(time_meta_iteration, number))
+            stages.append(processes["half_cheetah"].run(time_stage, number))
+    columns = {
+        name: {
+            "settings": settings,
+            "num_rounds": num_rounds,
+            "curvature_stride": load_config(settings[0], settings[1:]).meta_update.curvature_stride,
+            **median_seconds(iterations[name]),
+            **peaks[name],
+        }
+        for name, settings in PAPER.items()
+    }
+    columns["half_cheetah"] |= {
+        "sampler_over_physics": statistics.median(
+            stage["physics"] / stage["sampler"] for stage in stages
+        ),
+        "meta_iteration_over_physics": statistics.median(
+            iteration["whole"] / (2.0 * stage["physics"])
+            for iteration, stage in zip(iterations["half_cheetah"], stages, strict=True)
+        ),
+    }
+    return columns
+
+
+def time_stage(experiment: RLExperiment, index: int) -> dict[str, float]:
+    """Seconds for one stage's episodes, by our sampler and as bare physics."""
+    sampling, rollouts = time_sampler(experiment, stage_work(experiment, index))
+    num_threads = experiment.config.rollout.num_threads
+    return {"sampler": sampling, "physics": time_physics(rollouts, num_threads)}

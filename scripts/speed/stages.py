@@ -1,0 +1,84 @@
+"""Where the time of a meta-iteration goes, without a clock inside the algorithm."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from meta_rl.algorithms import maml_trpo
+from meta_rl.training import adaptation_rollouts
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.rl_loop import meta_iteration
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.trainer_state import TrainerState
+
+Measure = Callable[[str], AbstractContextManager[Any]]
+UPDATE_STAGES = ("gradient", "conjugate_gradient", "line_search")
+STAGES = ("sampling", "advantages", "adaptation", *UPDATE_STAGES, "rest")
+
+
+@contextmanager
+def measured_stages(measure: Measure) -> Iterator[None]:
+    """Puts ``measure(name)`` around the parts of the meta-iterations made inside.
+
+    The parts are advantages and ``UPDATE_STAGES``. They are functions that the algorithm calls by
+    name. The curvature and the line search's evaluation are made before they are used, and both
+    count: conjugate gradient's own vector arithmetic, a few sums of as many numbers as there are
+    parameters, does not.
+    """
+
+    def surrounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with measure(name):
+                return function(*args, **kwargs)
+
+        return call
+
+    def with_its_result(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        make = surrounded(name, function)
+        return lambda *args, **kwargs: surrounded(name, make(*args, **kwargs))
+
+    with ExitStack() as replaced:
+        for module, function, surround, name in (
+            (adaptation_rollouts, "policy_gradient_batch", surrounded, "advantages"),
+            (maml_trpo, "meta_gradient", surrounded, "gradient"),
+            (maml_trpo, "meta_curvature_product", with_its_result, "conjugate_gradient"),
+            (maml_trpo, "meta_evaluation", with_its_result, "line_search"),
+        ):
+            replacement = surround(name, getattr(module, function))
+            replaced.enter_context(patch.object(module, function, replacement))
+        yield
+
+
+def time_meta_iteration(experiment: RLExperiment, index: int) -> dict[str, float]:
+    """Seconds of the meta-iteration with this index, whole and by stage, from the initial policy.
+
+    "rest" is what none of the others is, mainly the checks that all numbers are finite.
+    """
+    outer, inner = StageClock(experiment.device), StageClock(experiment.device)
+    start = time.perf_counter()
+    with measured_stages(inner.measure):
+        meta_iteration(experiment, TrainerState(experiment.initial_params, index), outer)
+    whole = time.perf_counter() - start
+    stages = {
+        "sampling": outer.seconds["sampling"],
+        "advantages": inner.seconds["advantages"],
+        "adaptation": outer.seconds["adapting"] - inner.seconds["advantages"],
+        **{name: inner.seconds[name] for name in UPDATE_STAGES},
+    }
+    return {"whole": whole, **stages, "rest": whole - sum(stages.values())}
+
+
+def warm_up(experiment: RLExperiment) -> None:
+    """One meta-iteration, so that imports and first allocations are not counted."""
+    time_meta_iteration(experiment, 10_000)
+
+
+def median_seconds(iterations: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Medians of what ``time_meta_iteration`` returns, as ``seconds_*``."""
+    return {
+        f"seconds_{name}": statistics.median(iteration[name] for iteration in iterations)
+        for name in ("whole", *STAGES)
+    }

@@ -147,12 +147,12 @@ def maml_trpo_update(
     thinned_chunks = split_tasks(every_nth_step(data, curvature_stride), steps_per_chunk)
 
     theta = ravel(meta_params)
-    gradient, surrogate = meta_gradient(inner_loop, meta_params, chunks, task_mean)
+    gradient, surrogate, old = meta_gradient(inner_loop, meta_params, chunks, task_mean)
     new_theta, stats = trust_region_step(
         theta,
         gradient,
         meta_curvature_product(inner_loop, meta_params, thinned_chunks, task_mean),
-        meta_evaluation(inner_loop, meta_params, chunks, task_mean),
+        meta_evaluation(inner_loop, meta_params, chunks, old, task_mean),
         surrogate=surrogate,
         settings=trust_region,
     )
@@ -164,22 +164,27 @@ def meta_gradient(
     meta_params: Params,
     chunks: Sequence[MetaData],
     task_mean: TaskMean = mean_in_one_process,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, list[ActionDistribution]]:
     """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``.
 
     Returns:
-        [num_parameters], in the order of ``ravel``, and [].
+        [num_parameters], in the order of ``ravel``; []; and what the policies adapted from theta
+        do, which it meets on the way, for each chunk.
     """
 
-    def task_surrogate(theta: Tensor, task: MetaData) -> Tensor:
-        params = unravel(theta, meta_params)
-        return _surrogate(inner_loop.adapted_distribution(params, task), task.post)
+    def task_surrogate(theta: Tensor, task: MetaData) -> tuple[Tensor, ActionDistribution]:
+        distribution = inner_loop.adapted_distribution(unravel(theta, meta_params), task)
+        return _surrogate(distribution, task.post), distribution
 
     theta = ravel(meta_params)
-    per_task = vmap(grad_and_value(task_surrogate), in_dims=(None, 0))
-    of_chunks = [per_task(theta, chunk) for chunk in chunks]
-    gradient, surrogate = zip(*of_chunks, strict=True)
-    return _mean_of_chunks(gradient, task_mean), _mean_of_chunks(surrogate, task_mean)
+    per_task = vmap(grad_and_value(task_surrogate, has_aux=True), in_dims=(None, 0))
+    gradients, values = zip(*(per_task(theta, chunk) for chunk in chunks), strict=True)
+    surrogates, distributions = zip(*values, strict=True)
+    return (
+        _mean_of_chunks(gradients, task_mean),
+        _mean_of_chunks(surrogates, task_mean),
+        list(distributions),
+    )
 
 
 def meta_curvature_product(
@@ -224,9 +229,13 @@ def meta_evaluation(
     inner_loop: InnerLoop,
     meta_params: Params,
     chunks: Sequence[MetaData],
+    old_distributions: Sequence[ActionDistribution],
     task_mean: TaskMean = mean_in_one_process,
 ) -> Callable[[Tensor], TrustRegionPoint]:
-    """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old."""
+    """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old.
+
+    What those do is the last of what ``meta_gradient`` returns for the same chunks.
+    """
 
     def task_point(
         new: ActionDistribution, old: ActionDistribution, post: PolicyGradientBatch
@@ -234,9 +243,6 @@ def meta_evaluation(
         return TrustRegionPoint(
             _surrogate(new, post), weighted_mean(kl_divergence(old, new), post.weight)
         )
-
-    with torch.no_grad():
-        old_distributions = [_distributions(inner_loop, meta_params, chunk) for chunk in chunks]
 
     @torch.no_grad()
     def evaluate(theta: Tensor) -> TrustRegionPoint:

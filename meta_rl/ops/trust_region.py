@@ -1,5 +1,6 @@
 """One trust-region step (Schulman et al. 2015, arXiv 1502.05477, appendix C)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -50,7 +51,8 @@ def trust_region_step(
 
     The full step ``sqrt(2 max_kl / x^T F x) x`` with ``F x = g`` is shortened by
     ``backtrack_ratio`` until the true surrogate improves and the true KL is within ``max_kl``.
-    It knows nothing of meta-learning: the objective may be any function of a vector.
+    It knows nothing of meta-learning: the objective may be any function of a vector. The host
+    waits for the device once before the line search and once per candidate.
 
     Args:
         vector: [N], the old parameters.
@@ -74,53 +76,51 @@ def trust_region_step(
     # x^T F x without another product: F x = g - residual.
     squared_length = direction @ (gradient - residual)
     full_step = torch.sqrt(2.0 * settings.max_kl / squared_length) * direction
-    norms = {
-        "gradient_norm": float(torch.linalg.vector_norm(gradient)),
-        "residual_norm": float(torch.linalg.vector_norm(residual)),
-    }
-
-    reason = _direction_fault(gradient, full_step)
-    num_candidates = 0 if reason else settings.max_backtracks
-    for num_backtracks in range(num_candidates):
-        candidate = vector + settings.backtrack_ratio**num_backtracks * full_step
-        point = evaluate(candidate)
-        reason = _refusal(point, surrogate, settings.max_kl)
-        if not reason:
-            return candidate, MetaUpdateStats(
-                accepted=True,
-                reason="accepted",
-                surrogate_before=float(surrogate),
-                surrogate_after=float(point.surrogate),
-                kl=float(point.kl),
-                num_backtracks=num_backtracks,
-                **norms,
-            )
-    return vector, MetaUpdateStats(
-        accepted=False,
-        reason=reason,
-        surrogate_before=float(surrogate),
-        surrogate_after=float(surrogate),
-        kl=0.0,
-        num_backtracks=num_candidates,
-        **norms,
+    gradient_is_finite, step_is_finite, surrogate_before, gradient_norm, residual_norm = (
+        torch.stack(
+            [
+                torch.isfinite(gradient).all(),
+                torch.isfinite(full_step).all(),
+                surrogate,
+                torch.linalg.vector_norm(gradient),
+                torch.linalg.vector_norm(residual),
+            ]
+        ).tolist()
     )
 
+    def outcome(reason: str, point: tuple[float, float], num_backtracks: int) -> MetaUpdateStats:
+        surrogate_after, kl = point
+        return MetaUpdateStats(
+            accepted=reason == "accepted",
+            reason=reason,
+            surrogate_before=surrogate_before,
+            surrogate_after=surrogate_after,
+            kl=kl,
+            num_backtracks=num_backtracks,
+            gradient_norm=gradient_norm,
+            residual_norm=residual_norm,
+        )
 
-def _direction_fault(gradient: Tensor, full_step: Tensor) -> str:
-    """Why no candidate can be made, or an empty string."""
-    if not bool(torch.isfinite(gradient).all()):
-        return "gradient not finite"
-    if not bool(torch.isfinite(full_step).all()):
-        return "natural gradient zero or not finite"
-    return ""
+    unchanged = (surrogate_before, 0.0)
+    if not gradient_is_finite:
+        return vector, outcome("gradient not finite", unchanged, 0)
+    if not step_is_finite:
+        return vector, outcome("natural gradient zero or not finite", unchanged, 0)
+    for num_backtracks in range(settings.max_backtracks):
+        candidate = vector + settings.backtrack_ratio**num_backtracks * full_step
+        surrogate_after, kl = torch.stack(evaluate(candidate)).tolist()
+        reason = _refusal(surrogate_before, surrogate_after, kl, settings.max_kl)
+        if not reason:
+            return candidate, outcome("accepted", (surrogate_after, kl), num_backtracks)
+    return vector, outcome(reason, unchanged, settings.max_backtracks)
 
 
-def _refusal(point: TrustRegionPoint, surrogate: Tensor, max_kl: float) -> str:
+def _refusal(surrogate_before: float, surrogate_after: float, kl: float, max_kl: float) -> str:
     """Why a candidate is refused, or an empty string."""
-    if not bool(torch.isfinite(point.surrogate) & torch.isfinite(point.kl)):
+    if not (math.isfinite(surrogate_after) and math.isfinite(kl)):
         return "surrogate or KL not finite"
-    if not bool(point.kl <= max_kl):
+    if kl > max_kl:
         return "KL above max_kl"
-    if not bool(point.surrogate > surrogate):
+    if surrogate_after <= surrogate_before:
         return "surrogate did not improve"
     return ""

@@ -85,7 +85,7 @@ class FiniteChecks:
         """
         if not (np.isfinite(stats.surrogate_before) and np.isfinite(stats.gradient_norm)):
             for task, chunk in enumerate(split_tasks(data, 1)):
-                gradient, surrogate = meta_gradient(self.inner_loop, before, [chunk])
+                gradient, surrogate, _ = meta_gradient(self.inner_loop, before, [chunk])
                 self._refuse("the meta-loss", task, _all_finite(surrogate))
                 for name, value in unravel(gradient, before).items():
                     self._refuse(f"the meta-gradient ({name})", task, _all_finite(value))

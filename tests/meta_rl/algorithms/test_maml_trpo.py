@@ -214,7 +214,7 @@ def test_second_order_meta_gradient_equals_finite_differences(surrogate, num_ste
             ]
         ).mean()
 
-    gradient, value = meta_gradient(inner_loop, params, [data])
+    gradient, value, _ = meta_gradient(inner_loop, params, [data])
     assert_close(value, meta_objective(ravel(params)))
     expected = finite_differences(meta_objective, ravel(params))
     assert_close(gradient, expected, rtol=1e-6, atol=1e-9)
@@ -231,13 +231,18 @@ def test_first_order_meta_gradient_is_the_plain_one_at_the_adapted_copy(surrogat
             return task_objective(inner_loop, unravel(theta, params), task.post)
 
         plain.append(finite_differences(objective, theta_adapted))
-    gradient, value = meta_gradient(inner_loop, params, [data])
+    gradient, value, _ = meta_gradient(inner_loop, params, [data])
     assert_close(gradient, torch.stack(plain).mean(0), rtol=1e-6, atol=1e-9)
     # The objective itself does not depend on the flag; its second-order gradient does.
-    second_order, same_value = meta_gradient(make_inner_loop(surrogate), params, [data])
+    second_order, same_value, _ = meta_gradient(make_inner_loop(surrogate), params, [data])
     assert_close(value, same_value)
     difference = torch.linalg.vector_norm(gradient - second_order)
     assert difference > 0.05 * torch.linalg.vector_norm(second_order)
+
+
+def evaluation(inner_loop, params, chunks):
+    old = meta_gradient(inner_loop, params, chunks)[2]
+    return meta_evaluation(inner_loop, params, chunks, old)
 
 
 def curvature_matrix(inner_loop, params, chunks):
@@ -281,7 +286,7 @@ def test_curvature_equals_finite_differences_of_the_gradient_of_the_mean_kl(
 @SECOND_ORDER_AND_FIRST
 def test_evaluation_equals_a_loop_over_tasks(surrogate, num_steps, first_order):
     inner_loop, params, data = problem(surrogate, num_steps, first_order)
-    evaluate = meta_evaluation(inner_loop, params, split_tasks(data, 2 * STEPS_PER_TASK))
+    evaluate = evaluation(inner_loop, params, split_tasks(data, 2 * STEPS_PER_TASK))
     generator = torch.Generator().manual_seed(2)
     theta = ravel(params)
     theta = theta + 0.1 * torch.randn(theta.shape, dtype=torch.float64, generator=generator)
@@ -304,11 +309,13 @@ def test_evaluation_equals_a_loop_over_tasks(surrogate, num_steps, first_order):
 def test_tasks_together_equal_a_loop_over_tasks(first_order):
     inner_loop, params, data = problem("dice", 2, first_order)
     alone = [tree_map(lambda x, i=i: x[i : i + 1], data) for i in range(NUM_TASKS)]
-    gradient, value = meta_gradient(inner_loop, params, [data])
+    gradient, value, _ = meta_gradient(inner_loop, params, [data])
     singles = [meta_gradient(inner_loop, params, [task]) for task in alone]
-    expected = torch.stack([single for single, _ in singles]).mean(0)
+    expected = torch.stack([single for single, _, _ in singles]).mean(0)
     assert_close(gradient, expected, rtol=0, atol=1e-12)
-    assert_close(value, torch.stack([single for _, single in singles]).mean(), rtol=0, atol=1e-12)
+    assert_close(
+        value, torch.stack([single for _, single, _ in singles]).mean(), rtol=0, atol=1e-12
+    )
     matrices = [curvature_matrix(inner_loop, params, [task]) for task in alone]
     together = curvature_matrix(inner_loop, params, [data])
     assert_close(together, torch.stack(matrices).mean(0), rtol=0, atol=1e-12)
@@ -333,7 +340,7 @@ def test_chunk_size_changes_nothing(steps_per_chunk):
     inner_loop, params, data = problem("log_prob", 2)
     chunks = split_tasks(data, steps_per_chunk)
     assert len(chunks) > 1
-    (one, one_value), (other, other_value) = (
+    (one, one_value, _), (other, other_value, _) = (
         meta_gradient(inner_loop, params, c) for c in ([data], chunks)
     )
     assert_close(other, one, rtol=0, atol=1e-12)
@@ -342,7 +349,7 @@ def test_chunk_size_changes_nothing(steps_per_chunk):
     one, other = (meta_curvature_product(inner_loop, params, c)(v) for c in ([data], chunks))
     assert_close(other, one, rtol=0, atol=1e-12)
     one, other = (
-        meta_evaluation(inner_loop, params, c)(ravel(params) + 0.1 * v) for c in ([data], chunks)
+        evaluation(inner_loop, params, c)(ravel(params) + 0.1 * v) for c in ([data], chunks)
     )
     assert_close(other, one, rtol=0, atol=1e-12)
     one, other = (
@@ -383,13 +390,13 @@ def test_the_stride_thins_the_curvature_alone(stride):
     )
     # After one iteration of conjugate gradient from zero, the full step is along the gradient g,
     # sqrt(2 max_kl / g^T F g) g, with g of all steps and F of the thinned ones.
-    g, surrogate = meta_gradient(inner_loop, params, [data])
+    g, surrogate, _ = meta_gradient(inner_loop, params, [data])
     curvature = g @ meta_curvature_product(inner_loop, params, [every_nth_step(data, stride)])(g)
     ratio = 0.7**stats.num_backtracks
     step = ratio * torch.sqrt(0.02 / curvature) * g
     assert stats.accepted
     assert_close(ravel(new_params), ravel(params) + step, rtol=1e-9, atol=1e-12)
-    point = meta_evaluation(inner_loop, params, [data])(ravel(new_params))
+    point = evaluation(inner_loop, params, [data])(ravel(new_params))
     assert stats.surrogate_before == pytest.approx(float(surrogate), rel=1e-12)
     assert stats.surrogate_after == pytest.approx(float(point.surrogate), rel=1e-12)
     assert stats.kl == pytest.approx(float(point.kl), rel=1e-9)
@@ -419,7 +426,7 @@ def test_the_natural_gradient_solves_the_trust_region_problem():
     # quadratic length gains more to first order.
     inner_loop, params, data = problem()
     new_params, stats = update(inner_loop, params, data, max_kl=1e-6, num_cg_iterations=60)
-    gradient, _ = meta_gradient(inner_loop, params, [data])
+    gradient, *_ = meta_gradient(inner_loop, params, [data])
     matrix = curvature_matrix(inner_loop, params, [data])
     matrix = matrix + SETTINGS["damping"] * torch.eye(len(matrix), dtype=torch.float64)
     best = torch.linalg.solve(matrix, gradient)
@@ -514,7 +521,7 @@ def test_with_multi_step_the_objective_is_the_mean_over_the_policies_after_every
     assert both.post.weight.shape[1] == 2 * NUM_EPISODES
 
     def objective(loop, data):
-        gradient, surrogate = meta_gradient(loop, params, [data])
+        gradient, surrogate, _ = meta_gradient(loop, params, [data])
         return torch.cat([gradient, surrogate[None]])
 
     expected = (objective(last_only, after_first) + objective(last_only, data)) / 2
@@ -558,7 +565,7 @@ def test_without_an_adaptation_step_it_is_trpo_on_the_mixture_of_the_tasks(multi
         kls = [task_kl(inner_loop, params, new, task.post) for task in tasks(data)]
         return torch.autograd.grad(torch.stack(kls).mean(), theta)[0]
 
-    gradient, value = meta_gradient(inner_loop, params, [arranged])
+    gradient, value, _ = meta_gradient(inner_loop, params, [arranged])
     assert_close(value, surrogate(ravel(params)))
     expected = finite_differences(surrogate, ravel(params))
     assert_close(gradient, expected, rtol=1e-6, atol=1e-9)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
 
@@ -171,3 +172,26 @@ def test_maximises_a_concave_function_by_steps_within_the_region():
         assert stats.surrogate_after == pytest.approx(-(distance**2) / 2, rel=1e-6)
         assert stats.kl == pytest.approx(0.5, rel=1e-6)
     assert_close(vector, centre * 0.8, rtol=1e-6, atol=0)
+
+
+class ScalarReads(TorchDispatchMode):
+    """Counts ``float(tensor)``, ``bool(tensor)`` and the like: on a GPU, each would wait for it."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_host_reads_once_before_the_line_search_and_once_per_candidate(monkeypatch):
+    reads = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda x: reads.append(x.shape) or tolist(x))
+    evaluate, candidates = points((2.0, 1.0), (0.5, 0.001), (1.5, 0.001))
+    with ScalarReads() as scalar_reads:
+        _, stats = step(evaluate)
+    assert stats.accepted
+    assert len(candidates) == 3
+    assert scalar_reads.count == 0
+    assert len(reads) == 1 + 3

@@ -121,6 +121,6 @@ def _refusal(surrogate_before: float, surrogate_after: float, kl: float, max_kl:
         return "surrogate or KL not finite"
     if kl > max_kl:
         return "KL above max_kl"
-    if surrogate_after <= surrogate_before:
+    if not surrogate_after > surrogate_before:  # also where the one before is nan
         return "surrogate did not improve"
     return ""

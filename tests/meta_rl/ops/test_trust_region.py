@@ -123,6 +123,13 @@ def test_a_failed_line_search_returns_the_very_same_tensor(surrogate, kl, reason
     assert (stats.surrogate_before, stats.surrogate_after, stats.kl) == (1.0, 1.0, 0.0)
 
 
+def test_nothing_improves_on_a_surrogate_that_is_not_a_number():
+    evaluate, _ = points(*[(2.0, 0.001)] * 4)
+    new, stats = step(evaluate, surrogate=math.nan)
+    assert new is VECTOR
+    assert stats.reason == "surrogate did not improve"
+
+
 def test_the_reason_is_that_of_the_last_candidate():
     evaluate, _ = points((2.0, 1.0), (0.5, 0.001))
     _, stats = step(evaluate, max_backtracks=2)

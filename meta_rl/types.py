@@ -129,6 +129,7 @@ class MetaUpdateStats:
         num_backtracks: how many candidates were refused.
         gradient_norm: Euclidean norm of the surrogate's gradient.
         residual_norm: Euclidean norm of ``F x - g`` after conjugate gradient.
+        max_kl: radius of the trust region, in nats.
     """
 
     accepted: bool
@@ -139,3 +140,4 @@ class MetaUpdateStats:
     num_backtracks: int
     gradient_norm: float
     residual_norm: float
+    max_kl: float

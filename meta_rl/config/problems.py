@@ -125,7 +125,7 @@ def _contradictions(settings: Mapping[str, Any], failed: list[str]) -> Iterable[
         if sections.intersection(failed) or {smaller, larger}.intersection(failed):
             continue
         low, high = _value(settings, smaller), _value(settings, larger)
-        if low > high:
+        if low is not None and low > high:
             section, key = smaller.split(".")
             blamed = smaller if key in settings.get(section, {}) else larger
             text = f"{smaller} ({low}) should not be greater than {larger} ({high})"

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 NOT_GREATER = (
     ("policy.min_std", "policy.init_std"),
     ("meta_update.curvature_stride", "rollout.horizon"),
+    ("meta_update.final_max_kl", "meta_update.max_kl"),
 )
-"""Pairs of settings of which the first must not be greater than the second."""
+"""Pairs of settings of which the first, where it is set, must not be greater than the second."""
 
 DICE_NEEDS_EVERY_STEP = (
     "meta_update.curvature_stride should be 1 with adaptation.surrogate=dice, "
@@ -106,6 +107,10 @@ class MetaUpdateConfig(Section):
 
     max_kl: float = Field(
         default=0.01, gt=0, description="Radius of the trust region: mean KL divergence, in nats."
+    )
+    final_max_kl: Annotated[float, Field(gt=0, strict=True)] | None = Field(
+        default=None,
+        description="What max_kl falls to by the last meta-iteration; null keeps it constant.",
     )
     num_cg_iterations: int = Field(
         default=10, ge=1, description="Iterations of conjugate gradient."
@@ -223,7 +228,7 @@ class Config(Section):
     def _settings_agree(self) -> Self:
         for smaller, larger in NOT_GREATER:
             low, high = self._get(smaller), self._get(larger)
-            if low > high:
+            if low is not None and low > high:
                 raise ValueError(f"{smaller} ({low}) should not be greater than {larger} ({high})")
         if self.adaptation.surrogate == "dice" and self.meta_update.curvature_stride > 1:
             raise ValueError(DICE_NEEDS_EVERY_STEP)

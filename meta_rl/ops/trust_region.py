@@ -38,6 +38,15 @@ class TrustRegionSettings:
     max_backtracks: int
 
 
+def annealed_max_kl(first: float, last: float, progress: float) -> float:
+    """The radius at ``progress``, 0 where it is ``first`` and 1 where it is ``last``.
+
+    Geometric: every meta-iteration shortens its step by the same factor. A linear schedule towards
+    a small radius would stay large for most of a run, and then drop by orders of magnitude.
+    """
+    return float(first ** (1.0 - progress) * last**progress)
+
+
 def trust_region_step(
     vector: Tensor,
     gradient: Tensor,
@@ -99,6 +108,7 @@ def trust_region_step(
             num_backtracks=num_backtracks,
             gradient_norm=gradient_norm,
             residual_norm=residual_norm,
+            max_kl=settings.max_kl,
         )
 
     unchanged = (surrogate_before, 0.0)

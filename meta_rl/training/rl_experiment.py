@@ -8,7 +8,7 @@ import torch
 from meta_rl.algorithms.maml_trpo import InnerLoop
 from meta_rl.config import Config
 from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
-from meta_rl.ops.trust_region import TrustRegionSettings
+from meta_rl.ops.trust_region import TrustRegionSettings, annealed_max_kl
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.adaptation_curve import AdaptationCurve, joined_curve
 from meta_rl.training.adaptation_rollouts import AdaptationSettings
@@ -31,7 +31,6 @@ class RLExperiment:
         device: where tensors live.
         env: the simulations of this rank's share of the meta-batch.
         inner_loop: the policy and how it adapts.
-        trust_region: settings of the outer step.
         training_share: which tasks of the meta-batch are this rank's.
         evaluation_share: which of the held-out tasks.
     """
@@ -53,13 +52,6 @@ class RLExperiment:
         self.env = make_env(config, num_tasks_in(self.training_share), rollout.episodes_per_task)
         self._evaluation_env: ShardedEnv | None = None
         self.inner_loop = make_inner_loop(config, self.env, self.device)
-        self.trust_region = TrustRegionSettings(
-            max_kl=config.meta_update.max_kl,
-            num_cg_iterations=config.meta_update.num_cg_iterations,
-            damping=config.meta_update.damping,
-            backtrack_ratio=config.meta_update.backtrack_ratio,
-            max_backtracks=config.meta_update.max_backtracks,
-        )
 
     @property
     def initial_params(self) -> Params:
@@ -80,6 +72,24 @@ class RLExperiment:
             self.device,
             num_adaptation_steps=self.config.adaptation.num_adaptation_steps,
             episodes_per_task=self.config.rollout.episodes_per_task,
+        )
+
+    def trust_region(self, meta_iteration: int) -> TrustRegionSettings:
+        """Settings of the outer step after so many completed meta-iterations.
+
+        A function of that number alone, so that a resumed run goes on as if never interrupted.
+        """
+        update, num_iterations = self.config.meta_update, self.config.run.meta_iterations
+        max_kl = update.max_kl
+        if update.final_max_kl is not None:
+            progress = meta_iteration / max(1, num_iterations - 1)
+            max_kl = annealed_max_kl(max_kl, update.final_max_kl, progress)
+        return TrustRegionSettings(
+            max_kl=max_kl,
+            num_cg_iterations=update.num_cg_iterations,
+            damping=update.damping,
+            backtrack_ratio=update.backtrack_ratio,
+            max_backtracks=update.max_backtracks,
         )
 
     def evaluate(self, params: Params, split: Split) -> AdaptationCurve:

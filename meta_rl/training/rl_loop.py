@@ -94,7 +94,7 @@ def meta_iteration(
             experiment.inner_loop,
             state.meta_params,
             data,
-            trust_region=experiment.trust_region,
+            trust_region=experiment.trust_region(state.meta_iteration),
             curvature_stride=config.meta_update.curvature_stride,
             steps_per_chunk=experiment.steps_per_chunk,
             task_mean=lambda total, _: experiment.ranks.total(total) / num_tasks,

@@ -186,6 +186,7 @@ def metrics_record(
         "meta_iteration": state.meta_iteration,
         **_curve_entries("train", summary.curve),
         "kl": stats.kl,
+        "max_kl": stats.max_kl,
         "accepted": stats.accepted,
         "line_search": stats.reason,
         "num_backtracks": stats.num_backtracks,

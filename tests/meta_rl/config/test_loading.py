@@ -170,6 +170,17 @@ def test_a_contradiction_names_the_setting_that_was_changed():
     )
 
 
+def test_the_trust_region_shrinks_or_stays():
+    (problem,) = problems_of("half_cheetah_vel", "meta_update.final_max_kl=0.03")
+    assert problem == (
+        "meta_update.final_max_kl (0.03) should not be greater than meta_update.max_kl (0.02) "
+        "[command line: meta_update.final_max_kl=0.03]"
+    )
+    with pytest.raises(ValidationError, match="should not be greater"):
+        Config(env={"id": "A"}, meta_update={"final_max_kl": 0.03})
+    assert load_config("half_cheetah_vel", ["meta_update.final_max_kl=0.02"])
+
+
 def test_dice_needs_every_time_step():
     (problem,) = problems_of("navigation", "adaptation.surrogate=dice")
     assert problem.startswith("meta_update.curvature_stride should be 1 with")
@@ -198,6 +209,9 @@ def test_contradictions_are_refused_without_a_file_too():
         "meta_update.max_kl=.nan",
         "meta_update.max_kl=.inf",
         "meta_update.max_kl=0",
+        "meta_update.final_max_kl=0",
+        "meta_update.final_max_kl=.inf",
+        "meta_update.final_max_kl='x'",
         "meta_update.backtrack_ratio=1",
         "meta_update.steps_per_chunk=0",
         "adaptation.first_order=1",

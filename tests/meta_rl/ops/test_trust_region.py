@@ -7,7 +7,12 @@ import torch
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
+from meta_rl.ops.trust_region import (
+    TrustRegionPoint,
+    TrustRegionSettings,
+    annealed_max_kl,
+    trust_region_step,
+)
 
 
 def f64(x):
@@ -179,6 +184,12 @@ def test_maximises_a_concave_function_by_steps_within_the_region():
         assert stats.surrogate_after == pytest.approx(-(distance**2) / 2, rel=1e-6)
         assert stats.kl == pytest.approx(0.5, rel=1e-6)
     assert_close(vector, centre * 0.8, rtol=1e-6, atol=0)
+
+
+def test_annealing_divides_the_radius_evenly():
+    # From .08 to .005 is four halvings.
+    radii = [annealed_max_kl(0.08, 0.005, n / 4) for n in range(5)]
+    assert radii == pytest.approx([0.08, 0.04, 0.02, 0.01, 0.005], rel=1e-12)
 
 
 class ScalarReads(TorchDispatchMode):

@@ -183,7 +183,7 @@ class Problem:
         overrides = ["policy.hidden_sizes=[]", f"adaptation.surrogate={surrogate}"]
         with RLExperiment(load_config("smoke", ["run.device=cpu", *overrides])) as experiment:
             self.inner_loop = experiment.inner_loop
-            self.trust_region = experiment.trust_region
+            self.trust_region = experiment.trust_region(0)
             self.params: Params = {
                 name: torch.zeros_like(value) for name, value in experiment.initial_params.items()
             }

@@ -75,6 +75,29 @@ def test_a_refused_step_leaves_the_parameters_and_training_goes_on(tmp_path: Pat
     assert all(other == first for other in others)
 
 
+def test_the_trust_region_shrinks_to_its_final_radius(tmp_path: Path):
+    path, settings = tmp_path / "run", ("meta_update.max_kl=0.08", "meta_update.final_max_kl=0.01")
+    lines = run(path, *settings)
+    assert [line["max_kl"] for line in lines] == pytest.approx([0.08, 0.04, 0.02, 0.01])
+    assert all(line["accepted"] and line["kl"] <= line["max_kl"] for line in lines)
+    # From a checkpoint halfway, the same radii and so the same bits.
+    *_, initial = iterate(None, *settings)
+    after = {int(c.name[-6:]): load_checkpoint(c, initial).params for c in find_checkpoints(path)}
+    params = after[2]
+    for number in (2, 3):
+        params, *_ = iterate(TrainerState(params, meta_iteration=number), *settings)
+    for name, value in after[4].items():
+        assert torch.equal(params[name], value)
+
+
+@pytest.mark.parametrize("overrides", [(), ("run.meta_iterations=1",)])
+def test_without_a_final_radius_it_is_constant(overrides):
+    _, _, stats, *_ = iterate(None, *overrides)
+    assert stats.max_kl == 0.01
+    _, _, stats, *_ = iterate(None, "run.meta_iterations=1", "meta_update.final_max_kl=0.001")
+    assert stats.max_kl == 0.01, "the first meta-iteration, even where it is the last"
+
+
 def test_checkpoints_and_evaluations_come_when_they_are_due(tmp_path: Path):
     lines = run(
         tmp_path / "run",

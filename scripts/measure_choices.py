@@ -64,8 +64,9 @@ STUDIES = {
             "policy.init_std=0.5",
             "adaptation.inner_step_size=0.1",
             "adaptation.later_step_size_ratio=1",
-            "adaptation.num_adaptation_steps=2",
-            "adaptation.num_adaptation_steps=2 adaptation.multi_step=true",
+            "adaptation.num_adaptation_steps=1 adaptation.multi_step=false",
+            "adaptation.multi_step=false",
+            "adaptation.num_adaptation_steps=3",
             "adaptation.first_order=true",
             "adaptation.surrogate=likelihood_ratio",
             "adaptation.surrogate=dice meta_update.curvature_stride=1",
@@ -76,7 +77,8 @@ STUDIES = {
             "rollout.meta_batch_size=40",
             # All that the paper has otherwise.
             "policy.output_scale=1 policy.min_std=1e-6 policy.hidden_sizes=[100,100] "
-            "policy.activation=relu meta_update.curvature_stride=1",
+            "policy.activation=relu adaptation.num_adaptation_steps=1 adaptation.multi_step=false "
+            "meta_update.curvature_stride=1",
         ),
     ),
     "half_cheetah_vel_rllab": Study(

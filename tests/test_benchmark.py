@@ -85,9 +85,9 @@ def test_stages_add_up_and_change_no_result():
         seconds = time_meta_iteration(experiment, 0)
     assert all(torch.equal(plain[name], measured[name]) for name in plain)
     assert stats.accepted
-    # The curvature once and for each iteration; the line search's old policies and candidates.
+    # The curvature once and for each iteration.
     num_iterations = experiment.config.meta_update.num_cg_iterations
-    assert names.count("advantages") == 2
+    assert names.count("advantages") == 1 + experiment.config.adaptation.num_adaptation_steps
     assert names.count("gradient") == 1
     assert names.count("conjugate_gradient") == 1 + num_iterations
     assert names.count("line_search") >= 2

@@ -30,6 +30,10 @@ def test_the_benchmark_table_is_the_scripts():
     assert section("benchmark") == script("benchmark").table()
 
 
+def test_the_supervised_benchmark_is_the_scripts():
+    assert section("supervised benchmark") == script("benchmark_supervised").table()
+
+
 def test_the_supervised_tables_are_the_scripts():
     assert section("supervised") == script("reproduce_supervised").table()
 

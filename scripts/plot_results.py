@@ -4,7 +4,8 @@
     .venv/bin/python scripts/plot_results.py
 
 A panel per environment, a line per seed: the return on validation tasks after three adaptation
-steps, the oracle's without any. Goes to scripts/results/pictures/learning.png.
+steps, the oracle's without any. What falls below where the lines begin is cut off. Goes to
+scripts/results/pictures/learning.png.
 """
 
 import argparse
@@ -26,7 +27,7 @@ COLOURS = {
     "first_order": "#cc8800",
     "pretrained": "#00805d",
     "random": "#7d858f",
-    "oracle": "#c94f00",
+    "oracle": "#b85f93",
 }
 
 
@@ -90,6 +91,9 @@ def draw_panel(
         for env_steps, returns in seeds:
             millions = [steps / 1e6 for steps in env_steps]
             panel.plot(millions, returns, color=COLOURS[method], linewidth=1.1, alpha=0.8)
+    # A seed that unlearns to adapt would leave the others no room.
+    first = [returns[0] for seeds in curves.values() for _, returns in seeds]
+    panel.set_ylim(bottom=1.05 * min(first) if min(first) < 0.0 else None)
     if preset in PAPER:
         level = float(PAPER[preset]["maml"][SHOWN_STEP].partition(" ")[0])
         panel.axhline(level, color="black", linestyle=":", linewidth=1)

@@ -23,8 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.training.jobs import resume_run, start_run
-from meta_rl.training.run_directory import is_finished
+from meta_rl.training.jobs import complete_run
 from meta_rl.training.supervised_curve import half_width
 
 RESULTS = Path(__file__).parent / "results" / "supervised"
@@ -61,11 +60,7 @@ PLACES = ("few_shot.path", "run.dir")
 def reproduce(preset: str, name: str, seed: int, settings: list[str], runs: Path) -> dict[str, Any]:
     """Trains one seed, or goes on with it, and returns what the results file keeps of it."""
     path = runs / f"{name}-seed{seed}"
-    if not path.exists():
-        overrides = [*settings, f"run.seed={seed}", f"run.dir={path}"]
-        start_run(load_config(preset, overrides), preset, Console())
-    elif not is_finished(path):
-        resume_run(path, load_config(str(path / "config.yaml")), Console())
+    complete_run(path, load_config(preset, [*settings, f"run.seed={seed}"]), preset, Console())
     return summarise(path)
 
 

@@ -48,7 +48,6 @@ def adapt(
     *,
     step_sizes: Sequence[float],
     first_order: bool,
-    rule: InnerRule = gradient_descent,
 ) -> Params:
     """``theta <- theta - alpha grad L(theta)``, once per batch (Finn et al. 2017, eq. 1).
 
@@ -62,13 +61,12 @@ def adapt(
             supervised learning may repeat one support set.
         step_sizes: one per batch.
         first_order: treat each gradient as a constant when the result is differentiated.
-        rule: what a gradient does to the parameters.
 
     Returns:
         The adapted parameters.
     """
-    steps = adaptation_steps(
-        params, loss, batches, step_sizes=step_sizes, first_order=first_order, rule=rule
+    steps, _ = adaptation_steps(
+        params, loss, batches, step_sizes=step_sizes, first_order=first_order
     )
     return steps[-1] if steps else params
 
@@ -81,25 +79,13 @@ def adaptation_steps(
     step_sizes: Sequence[float],
     first_order: bool,
     rule: InnerRule = gradient_descent,
-) -> list[Params]:
-    """As ``adapt``, but returns the parameters after every step, one entry per batch."""
-    steps, _ = adaptation_steps_and_memory(
-        params, loss, batches, step_sizes=step_sizes, first_order=first_order, rule=rule
-    )
-    return steps
-
-
-def adaptation_steps_and_memory(
-    params: Params,
-    loss: Callable[[Params, Batch], Tensor],
-    batches: Sequence[Batch],
-    *,
-    step_sizes: Sequence[float],
-    first_order: bool,
-    rule: InnerRule,
     memory: Any = None,
 ) -> tuple[list[Params], Any]:
-    """As ``adaptation_steps``, from a rule's memory on and with the one that it ends with."""
+    """As ``adapt``, by any rule, from that rule's memory on.
+
+    Returns:
+        The parameters after every step, one entry per batch, and the rule's memory at the end.
+    """
     steps = []
     for batch, step_size in zip(batches, step_sizes, strict=True):
         gradient = grad(loss)(params, batch)

@@ -87,7 +87,7 @@ class InnerLoop:
 
     def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
         """What the adapted policies would do at the post-adaptation observations of one task."""
-        adapted_params = adaptation_steps(
+        adapted_params, _ = adaptation_steps(
             meta_params,
             self.loss,
             task.pre,

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
-from meta_rl.algorithms.adaptation import InnerRule, adaptation_steps_and_memory
+from meta_rl.algorithms.adaptation import InnerRule, adaptation_steps
 from meta_rl.algorithms.learner import Learner
 from meta_rl.ops.adam import AdamMoments
 from meta_rl.types import Examples, Params, SupervisedBatch
@@ -52,7 +52,7 @@ def reptile_displacement(
     """
 
     def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> _OfOneTask:
-        steps, new_memory = adaptation_steps_and_memory(
+        steps, new_memory = adaptation_steps(
             params,
             learner.support_loss,
             mini_batches(batch.support, mini_batch_index),

@@ -11,7 +11,7 @@ from torch.func import vmap
 from meta_rl.algorithms.adaptation import (
     InnerRule,
     adam_without_momentum,
-    adaptation_steps_and_memory,
+    adaptation_steps,
     gradient_descent,
 )
 from meta_rl.algorithms.learner import Learner
@@ -175,7 +175,7 @@ class SupervisedExperiment:
         memory = moments if self.config.adaptation.optimiser == "adam" else None
 
         def one_task(batch: SupervisedBatch, mini_batch_index: Tensor) -> Tensor:
-            steps, _ = adaptation_steps_and_memory(
+            steps, _ = adaptation_steps(
                 params,
                 self.learner.support_loss,
                 mini_batches(batch.support, mini_batch_index),

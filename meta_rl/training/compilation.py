@@ -11,18 +11,23 @@ _COMPILERS = ("c++", "g++", "clang++")
 
 
 def compiled(
-    function: Callable[..., Any], device: torch.device, note: Callable[[str], None]
+    function: Callable[..., Any],
+    device: torch.device,
+    note: Callable[[str], None],
+    *,
+    otherwise: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """Compiles a function of tensors, or returns it as it is and says so.
+    """Compiles a function of tensors, or does without and says so.
 
     Args:
         function: computes the same at every call, but for its tensors.
         device: where it will run; on a CPU a C++ compiler is needed.
         note: takes a line for the user.
+        otherwise: the function in a form that needs no compiler.
     """
     if device.type == "cpu" and not any(map(shutil.which, _compilers())):
         note("There is no C++ compiler here: the meta-update runs uncompiled.")
-        return function
+        return otherwise
     fast = torch.compile(function, fullgraph=True)
     works: bool | None = None
 
@@ -39,7 +44,7 @@ def compiled(
             else:
                 works = True
                 return result
-        return fast(*arguments) if works else function(*arguments)
+        return fast(*arguments) if works else otherwise(*arguments)
 
     return call
 

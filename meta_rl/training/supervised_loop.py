@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from meta_rl.algorithms.outer_step import OuterStep
+from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.compilation import compiled
@@ -37,9 +38,9 @@ def train_supervised(
         NumericalError: a loss or the meta-gradient is not finite.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
-    update: Callable[..., OuterStep] = experiment.outer_step
+    update: Callable[..., OuterStep] = traced_at_first_call(experiment.outer_step)
     if run.compile:
-        update = compiled(update, experiment.device, log.note)
+        update = compiled(experiment.outer_step, experiment.device, log.note, otherwise=update)
     try:
         log.checkpoint(state)
         with experiment.torch_threads():

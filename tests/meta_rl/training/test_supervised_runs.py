@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
+from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.tasks import glyphs
 from meta_rl.tasks.image_classes import DatasetError
@@ -269,6 +270,22 @@ def test_every_meta_update_can_be_compiled_whole(tmp_path, preset, overrides):
         assert_close(whole(*arguments), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "preset",
+    ["sine", "sine_fomaml", "sine_reptile", "glyphs_5way_1shot", "glyphs_5way_1shot_reptile"],
+)
+def test_every_meta_update_is_traced_to_the_same_bits(tmp_path, preset):
+    with SupervisedExperiment(settings(preset, tmp_path)) as experiment:
+        params, moments = experiment.initial_params, experiment.initial_state.moments
+        fast = traced_at_first_call(experiment.outer_step)
+        for number in range(3):
+            batch, index = experiment.training_batch(number)
+            arguments = params, moments, batch, index, torch.tensor(0.1 / (1 + number))
+            step = fast(*arguments)
+            assert_close(step, experiment.outer_step(*arguments), rtol=0, atol=0)
+            params, moments = step.params, step.moments
+
+
 def test_sinusoids_keep_to_one_torch_thread_and_give_the_others_back(tmp_path, monkeypatch):
     seen = []
     batch = SupervisedExperiment.training_batch
@@ -307,7 +324,9 @@ def test_a_compiler_that_fails_is_done_without():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compilation.torch, "compile", broken)
         patch.setattr(compilation.shutil, "which", lambda name: "/usr/bin/g++")
-        double = compilation.compiled(lambda x: 2 * x, torch.device("cpu"), notes.append)
+        double = compilation.compiled(
+            lambda x: x, torch.device("cpu"), notes.append, otherwise=lambda x: 2 * x
+        )
         assert [double(3), double(4)] == [6, 8]
     assert notes[-1] == "The meta-update cannot be compiled and runs uncompiled: no header"
     assert len(notes) == 2

@@ -1,0 +1,77 @@
+"""A traced function is the function: same bits, fewer operations."""
+
+import pytest
+import torch
+from torch.func import grad, vmap
+
+from meta_rl.ops.tracing import traced, traced_at_first_call
+
+
+def adapted(params, x):
+    """Two gradient steps under vmap, with a pytree on both sides."""
+
+    def loss(params, x):
+        return (torch.tanh(x @ params["w"].T + params["b"]) ** 2).sum()
+
+    for _ in range(2):
+        gradient = vmap(grad(loss))(params, x)
+        params = {name: value - 0.1 * gradient[name] for name, value in params.items()}
+    return params, {"unused": None}
+
+
+def arguments(seed):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {"w": (3, 4, 2), "b": (3, 4)}
+    params = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    return params, torch.randn(3, 5, 2, generator=generator)
+
+
+def test_same_bits_for_other_values_of_the_same_shape():
+    fast = traced(adapted, *arguments(0))
+    for seed in range(3):
+        (one, _), (other, rest) = adapted(*arguments(seed)), fast(*arguments(seed))
+        assert rest == {"unused": None}
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_changes_nothing_is_left_out():
+    def function(x):
+        unused = x.exp()
+        assert unused.shape == x.shape
+        same = torch.ops.aten.mul.Scalar(x, 1).view(x.shape).expand(2, 3)
+        return same.view(6).view(2, 3)
+
+    fast = traced(function, torch.ones(2, 3))
+    operations = [node for node in fast.graph.nodes if node.op == "call_function"]
+    assert len(operations) == 2
+    x = torch.arange(6.0).view(2, 3)
+    assert torch.equal(fast(x), x)
+
+
+@pytest.mark.parametrize(("factor", "x"), [(2.0, torch.ones(3)), (1.0, torch.arange(3))])
+def test_a_factor_that_changes_something_stays(factor, x):
+    fast = traced(lambda x: torch.ops.aten.mul.Scalar(x, factor), x)
+    expected = torch.ops.aten.mul.Scalar(x, factor)
+    assert fast(x).dtype == expected.dtype == torch.float32
+    assert torch.equal(fast(x), expected)
+
+
+def test_the_first_call_traces_and_later_ones_do_not():
+    calls = []
+
+    def function(x):
+        calls.append(x)
+        return x + 1
+
+    fast = traced_at_first_call(function)
+    assert not calls
+    assert [fast(torch.tensor(float(i))).item() for i in range(3)] == [1.0, 2.0, 3.0]
+    assert len(calls) == 1
+
+
+def test_a_tensor_given_twice_is_two_arguments():
+    x, y = torch.tensor(1.0), torch.tensor(2.0)
+    fast = traced(lambda pair: pair[0] - pair[1], (x, x))
+    assert fast((x, x)) == 0
+    assert fast((x, y)) == -1

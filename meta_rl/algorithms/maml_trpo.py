@@ -27,6 +27,7 @@ from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import SURROGATES, likelihood_ratio_surrogate
 from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.tracing import traced_when_frequent
 from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
 from meta_rl.types import ActionDistribution, MetaUpdateStats, Params, PolicyGradientBatch
 
@@ -171,14 +172,8 @@ def meta_gradient(
         [num_parameters], in the order of ``ravel``; []; and what the policies adapted from theta
         do, which it meets on the way, for each chunk.
     """
-
-    def task_surrogate(theta: Tensor, task: MetaData) -> tuple[Tensor, ActionDistribution]:
-        distribution = inner_loop.adapted_distribution(unravel(theta, meta_params), task)
-        return _surrogate(distribution, task.post), distribution
-
-    theta = ravel(meta_params)
-    per_task = vmap(grad_and_value(task_surrogate, has_aux=True), in_dims=(None, 0))
-    gradients, values = zip(*(per_task(theta, chunk) for chunk in chunks), strict=True)
+    task_gradients = traced_when_frequent(_task_gradients, inner_loop)
+    gradients, values = zip(*(task_gradients(meta_params, chunk) for chunk in chunks), strict=True)
     surrogates, distributions = zip(*values, strict=True)
     return (
         _mean_of_chunks(gradients, task_mean),
@@ -236,21 +231,13 @@ def meta_evaluation(
 
     What those do is the last of what ``meta_gradient`` returns for the same chunks.
     """
-
-    def task_point(
-        new: ActionDistribution, old: ActionDistribution, post: PolicyGradientBatch
-    ) -> TrustRegionPoint:
-        return TrustRegionPoint(
-            _surrogate(new, post), weighted_mean(kl_divergence(old, new), post.weight)
-        )
+    task_points = traced_when_frequent(_task_points, inner_loop)
 
     @torch.no_grad()
     def evaluate(theta: Tensor) -> TrustRegionPoint:
         params = unravel(theta, meta_params)
         points = [
-            torch.stack(
-                vmap(task_point)(_distributions(inner_loop, params, chunk), old, chunk.post), dim=1
-            )
+            task_points(params, chunk, old)
             for chunk, old in zip(chunks, old_distributions, strict=True)
         ]
         return TrustRegionPoint(*_mean_of_chunks(points, task_mean))
@@ -275,11 +262,30 @@ def every_nth_step(data: MetaData, stride: int) -> MetaData:
     return tree_map(lambda x: x[:, :, ::stride], data) if stride > 1 else data
 
 
-def _distributions(
+def _task_gradients(
     inner_loop: InnerLoop, meta_params: Params, chunk: MetaData
-) -> ActionDistribution:
-    """``InnerLoop.adapted_distribution`` of all tasks of a chunk."""
-    return vmap(lambda task: inner_loop.adapted_distribution(meta_params, task))(chunk)
+) -> tuple[Tensor, tuple[Tensor, ActionDistribution]]:
+    """Of each task of a chunk: the gradient of J [M, N], J [M], and what its policies do."""
+
+    def task_surrogate(theta: Tensor, task: MetaData) -> tuple[Tensor, ActionDistribution]:
+        distribution = inner_loop.adapted_distribution(unravel(theta, meta_params), task)
+        return _surrogate(distribution, task.post), distribution
+
+    per_task = vmap(grad_and_value(task_surrogate, has_aux=True), in_dims=(None, 0))
+    return per_task(ravel(meta_params), chunk)
+
+
+def _task_points(
+    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData, old: ActionDistribution
+) -> Tensor:
+    """J and KL of each task of a chunk, [M, 2]."""
+
+    def task_point(task: MetaData, old: ActionDistribution) -> Tensor:
+        new = inner_loop.adapted_distribution(meta_params, task)
+        divergence = weighted_mean(kl_divergence(old, new), task.post.weight)
+        return torch.stack([_surrogate(new, task.post), divergence])
+
+    return vmap(task_point)(chunk, old)
 
 
 def _surrogate(distribution: ActionDistribution, post: PolicyGradientBatch) -> Tensor:

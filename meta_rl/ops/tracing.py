@@ -1,15 +1,19 @@
 """Functions of tensors as flat sequences of operations, without what resolves to them."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 aten = torch.ops.aten
+# Tracing costs about as much as it saves in a hundred calls; a short run goes without.
+CALLS_BEFORE_TRACING = 20
 _RESHAPES = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
 
 
@@ -47,6 +51,34 @@ def traced_at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+@lru_cache(maxsize=16)
+def traced_when_frequent(
+    function: Callable[..., Any], *first_arguments: Hashable
+) -> Callable[..., Any]:
+    """``partial(function, *first_arguments)``, traced for each kind of arguments that is frequent.
+
+    Beside what a call through vmap and gradients costs, a trace saves memory: a tensor is gone
+    after its last use, and the next one finds its place still in the cache.
+    """
+    call_directly = partial(function, *first_arguments)
+    num_calls: Counter[Hashable] = Counter()
+    traces: dict[Hashable, GraphModule] = {}
+
+    def call(*arguments: Any) -> Any:
+        kind = _kind_of_arguments(arguments)
+        num_calls[kind] += 1
+        if num_calls[kind] == CALLS_BEFORE_TRACING:
+            traces[kind] = traced(call_directly, *arguments)
+        return traces.get(kind, call_directly)(*arguments)
+
+    return call
+
+
+def _kind_of_arguments(arguments: Any) -> Hashable:
+    leaves, structure = tree_flatten(arguments)
+    return structure, tuple((x.shape, x.stride(), x.dtype, x.device) for x in leaves)
+
+
 def _changes_nothing(node: Node) -> bool:
     reshapes = node.target in _RESHAPES
     multiplies_by_one = node.target is aten.mul.Scalar and node.args[1] == 1
@@ -55,6 +87,7 @@ def _changes_nothing(node: Node) -> bool:
     return _kind(node) == _kind(node.args[0])
 
 
-def _kind(node: Any) -> tuple[torch.Size, torch.dtype]:
-    tensor = node.meta["tensor_meta"]
-    return tensor.shape, tensor.dtype
+def _kind(node: Any) -> tuple[torch.Size, torch.dtype] | None:
+    """Shape and type, unless it is a constant, about which tracing keeps no notes."""
+    tensor = node.meta.get("tensor_meta")
+    return tensor and (tensor.shape, tensor.dtype)

@@ -30,8 +30,10 @@ from meta_rl.algorithms.maml_trpo import (
     tasks_per_chunk,
 )
 from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.ops import tracing
 from meta_rl.ops.objectives import SURROGATES
 from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.tracing import traced
 from meta_rl.ops.trust_region import TrustRegionSettings
 from meta_rl.types import PolicyGradientBatch
 
@@ -577,3 +579,29 @@ def test_without_an_adaptation_step_it_is_trpo_on_the_mixture_of_the_tasks(multi
     assert stats.surrogate_after > stats.surrogate_before
     assert stats.surrogate_after == pytest.approx(float(surrogate(ravel(new_params))), rel=1e-12)
     assert 1e-4 < stats.kl <= 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("surrogate", "first_order"), [("log_prob", False), ("dice", False), ("likelihood_ratio", True)]
+)
+def test_traced_updates_have_the_bits_of_others(monkeypatch, surrogate, first_order, dtype):
+    inner_loop = make_inner_loop(surrogate, first_order=first_order)
+    inner_loop.policy.to(dtype)
+    traces = []
+    monkeypatch.setattr(tracing, "traced", lambda *a: traces.append(a) or traced(*a))
+    results = {}
+    for calls_before_tracing in (2, 10**9):
+        monkeypatch.setattr(tracing, "CALLS_BEFORE_TRACING", calls_before_tracing)
+        tracing.traced_when_frequent.cache_clear()
+        params, results[calls_before_tracing] = initial_params(inner_loop.policy), []
+        for seed in range(3):
+            double = {name: value.double() for name, value in params.items()}
+            data = tree_map(lambda x: x.to(dtype), make_data(inner_loop, double, 2, seed=seed))
+            params, stats = update(inner_loop, params, data)
+            results[calls_before_tracing].append((ravel(params), stats))
+    assert len(traces) == 2
+    assert any(stats.accepted for _, stats in results[2])
+    for (one, one_stats), (other, other_stats) in zip(*results.values(), strict=True):
+        assert torch.equal(one, other)
+        assert one_stats == other_stats

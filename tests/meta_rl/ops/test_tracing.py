@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
-from meta_rl.ops.tracing import traced, traced_at_first_call
+from meta_rl.ops.tracing import (
+    CALLS_BEFORE_TRACING,
+    traced,
+    traced_at_first_call,
+    traced_when_frequent,
+)
 
 
 def adapted(params, x):
@@ -75,3 +80,35 @@ def test_a_tensor_given_twice_is_two_arguments():
     fast = traced(lambda pair: pair[0] - pair[1], (x, x))
     assert fast((x, x)) == 0
     assert fast((x, y)) == -1
+
+
+def test_a_tensor_that_is_no_argument_is_a_constant():
+    constant = torch.arange(6.0)
+    fast = traced(lambda x: x + constant.view(6), torch.ones(6))
+    assert torch.equal(fast(torch.zeros(6)), constant)
+
+
+def test_frequent_kinds_of_arguments_are_traced_and_only_those():
+    calls = []
+
+    def function(factor, x, pair):
+        calls.append(x.shape)
+        return factor * x + pair[0]
+
+    fast = traced_when_frequent(function, 3)
+    assert traced_when_frequent(function, 3) is fast
+    assert traced_when_frequent(function, 4) is not fast
+    for number in range(2 * CALLS_BEFORE_TRACING):
+        x = torch.full((2,), float(number))
+        assert torch.equal(fast(x, (x, x)), 4 * x)
+        if number % 2:
+            rare = torch.full((3,), float(number))
+            assert torch.equal(fast(rare, (rare, rare)), 4 * rare)
+    assert calls.count((2,)) == CALLS_BEFORE_TRACING
+    assert calls.count((3,)) == CALLS_BEFORE_TRACING
+    # Another layout in memory, and another type, are other kinds.
+    x = torch.arange(4.0)[::2]
+    assert torch.equal(fast(x, (x, x)), 4 * x)
+    x = torch.arange(2)
+    assert fast(x, (x, x)).dtype == torch.int64
+    assert calls[-2:] == [(2,), (2,)]

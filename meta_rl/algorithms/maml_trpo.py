@@ -27,7 +27,7 @@ from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import SURROGATES, likelihood_ratio_surrogate
 from meta_rl.ops.params import ravel, unravel
-from meta_rl.ops.tracing import traced_when_frequent
+from meta_rl.ops.tracing import traced_in_two_when_frequent, traced_when_frequent
 from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
 from meta_rl.types import ActionDistribution, MetaUpdateStats, Params, PolicyGradientBatch
 
@@ -194,29 +194,8 @@ def meta_curvature_product(
     inner loop, F equals ``J^T (Fisher matrix of the outputs) J`` exactly.
     """
     theta = ravel(meta_params)
-
-    def chunk_product(chunk: MetaData) -> Callable[[Tensor], Tensor]:
-        weight = chunk.post.weight
-        step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0)
-        # Each task has a theta of its own, and so a product of its own.
-        shape = (len(weight), len(theta))
-
-        def outputs(theta_MN: Tensor) -> ActionDistribution:
-            def task_outputs(theta: Tensor, task: MetaData) -> ActionDistribution:
-                return inner_loop.adapted_distribution(unravel(theta, meta_params), task)
-
-            return vmap(task_outputs)(theta_MN, chunk)
-
-        def output_curvature(
-            distribution: ActionDistribution, tangent: ActionDistribution
-        ) -> ActionDistribution:
-            product = fisher_vector_product(distribution, tangent)
-            return ActionDistribution(*(step_weight[..., None] * x for x in product))
-
-        product = gauss_newton_product(outputs, theta.expand(shape), output_curvature)
-        return lambda v: product(v.expand(shape))
-
-    products = [chunk_product(chunk) for chunk in chunks]
+    chunk_product = traced_in_two_when_frequent(_task_curvature_product, inner_loop)
+    products = [chunk_product(meta_params, chunk, theta) for chunk in chunks]
     return lambda v: _mean_of_chunks([product(v) for product in products], task_mean)
 
 
@@ -273,6 +252,31 @@ def _task_gradients(
 
     per_task = vmap(grad_and_value(task_surrogate, has_aux=True), in_dims=(None, 0))
     return per_task(ravel(meta_params), chunk)
+
+
+def _task_curvature_product(
+    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData
+) -> Callable[[Tensor], Tensor]:
+    """``v -> F v`` [M, N] for each task of a chunk."""
+    theta, weight = ravel(meta_params), chunk.post.weight
+    step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0)
+    # Each task has a theta of its own, and so a product of its own.
+    shape = (len(weight), len(theta))
+
+    def outputs(theta_MN: Tensor) -> ActionDistribution:
+        def task_outputs(theta: Tensor, task: MetaData) -> ActionDistribution:
+            return inner_loop.adapted_distribution(unravel(theta, meta_params), task)
+
+        return vmap(task_outputs)(theta_MN, chunk)
+
+    def output_curvature(
+        distribution: ActionDistribution, tangent: ActionDistribution
+    ) -> ActionDistribution:
+        product = fisher_vector_product(distribution, tangent)
+        return ActionDistribution(*(step_weight[..., None] * x for x in product))
+
+    product = gauss_newton_product(outputs, theta.expand(shape), output_curvature)
+    return lambda v: product(v.expand(shape))
 
 
 def _task_points(

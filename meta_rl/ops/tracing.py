@@ -1,15 +1,15 @@
 """Functions of tensors as flat sequences of operations, without what resolves to them."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node, map_arg
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 aten = torch.ops.aten
 # Tracing costs about as much as it saves in a hundred calls; a short run goes without.
@@ -51,6 +51,60 @@ def traced_at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def traced_in_two(
+    make: Callable[..., Callable[[Tensor], Tensor]], arguments: Sequence[Any], example: Tensor
+) -> Callable[..., Callable[[Tensor], Tensor]]:
+    """``make``, with ``make(*arguments)(x)`` traced and parted at what x has an influence on.
+
+    What it has none on is computed once for all x. ``make`` alone would do part of that, and would
+    need autograd's graphs for the rest.
+
+    Args:
+        make: (pytrees of tensors) -> function of a tensor.
+        arguments: such as ``make`` will be called with, see ``traced``.
+        example: such as x will be.
+    """
+    leaves, structure = tree_flatten(tuple(arguments))
+
+    def whole(*tensors: Tensor) -> Tensor:
+        return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
+
+    before, after = _parted(traced(whole, *leaves, example))
+
+    def make_traced(*arguments: Any) -> Callable[[Tensor], Tensor]:
+        kept = before(*tree_leaves(arguments))
+        return lambda x: after(*kept, x)
+
+    return make_traced
+
+
+def _parted(whole: GraphModule) -> tuple[GraphModule, GraphModule]:
+    """Cuts a graph at its last argument x: (others) -> what is kept, and (*kept, x) -> result."""
+    *nodes, output = whole.graph.nodes
+    x = [node for node in nodes if node.op == "placeholder"][-1]
+    influenced = {x}
+    for node in nodes:
+        if not influenced.isdisjoint(node.all_input_nodes):
+            influenced.add(node)
+    kept = [
+        node
+        for node in nodes
+        if node not in influenced and not (influenced | {output}).isdisjoint(node.users)
+    ]
+    before, after = Graph(), Graph()
+    copies: dict[Node, Node] = {}
+    for node in nodes:
+        if node not in influenced:
+            copies[node] = before.node_copy(node, copies.__getitem__)
+    before.output(tuple(copies[node] for node in kept))
+    copies = {node: after.placeholder(node.name) for node in (*kept, x)}
+    for node in nodes:
+        if node in influenced and node is not x:
+            copies[node] = after.node_copy(node, copies.__getitem__)
+    after.output(map_arg(output.args[0], copies.__getitem__))
+    return GraphModule(whole, before), GraphModule(whole, after)
+
+
 @lru_cache(maxsize=16)
 def traced_when_frequent(
     function: Callable[..., Any], *first_arguments: Hashable
@@ -60,23 +114,41 @@ def traced_when_frequent(
     Beside what a call through vmap and gradients costs, a trace saves memory: a tensor is gone
     after its last use, and the next one finds its place still in the cache.
     """
-    call_directly = partial(function, *first_arguments)
-    num_calls: Counter[Hashable] = Counter()
-    traces: dict[Hashable, GraphModule] = {}
-
-    def call(*arguments: Any) -> Any:
-        kind = _kind_of_arguments(arguments)
-        num_calls[kind] += 1
-        if num_calls[kind] == CALLS_BEFORE_TRACING:
-            traces[kind] = traced(call_directly, *arguments)
-        return traces.get(kind, call_directly)(*arguments)
-
-    return call
+    directly = partial(function, *first_arguments)
+    return _Frequent(directly, trace=lambda *arguments: traced(directly, *arguments))
 
 
-def _kind_of_arguments(arguments: Any) -> Hashable:
-    leaves, structure = tree_flatten(arguments)
-    return structure, tuple((x.shape, x.stride(), x.dtype, x.device) for x in leaves)
+@lru_cache(maxsize=16)
+def traced_in_two_when_frequent(
+    make: Callable[..., Callable[[Tensor], Tensor]], *first_arguments: Hashable
+) -> Callable[..., Callable[[Tensor], Tensor]]:
+    """As ``traced_when_frequent``, by ``traced_in_two``; the last argument is the example."""
+    directly = partial(make, *first_arguments)
+
+    def trace(*arguments: Any) -> Callable[..., Callable[[Tensor], Tensor]]:
+        fast = traced_in_two(directly, arguments[:-1], arguments[-1])
+        return lambda *arguments: fast(*arguments[:-1])
+
+    return _Frequent(lambda *arguments: directly(*arguments[:-1]), trace)
+
+
+class _Frequent:
+    """Calls a function directly, and its trace once a kind of arguments has come often."""
+
+    def __init__(
+        self, directly: Callable[..., Any], trace: Callable[..., Callable[..., Any]]
+    ) -> None:
+        self._directly, self._trace = directly, trace
+        self._num_calls: Counter[Hashable] = Counter()
+        self._traces: dict[Hashable, Callable[..., Any]] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        leaves, structure = tree_flatten(arguments)
+        kind = structure, tuple((x.shape, x.stride(), x.dtype, x.device) for x in leaves)
+        self._num_calls[kind] += 1
+        if self._num_calls[kind] == CALLS_BEFORE_TRACING:
+            self._traces[kind] = self._trace(*arguments)
+        return self._traces.get(kind, self._directly)(*arguments)
 
 
 def _changes_nothing(node: Node) -> bool:

@@ -8,6 +8,8 @@ from meta_rl.ops.tracing import (
     CALLS_BEFORE_TRACING,
     traced,
     traced_at_first_call,
+    traced_in_two,
+    traced_in_two_when_frequent,
     traced_when_frequent,
 )
 
@@ -112,3 +114,47 @@ def test_frequent_kinds_of_arguments_are_traced_and_only_those():
     x = torch.arange(2)
     assert fast(x, (x, x)).dtype == torch.int64
     assert calls[-2:] == [(2,), (2,)]
+
+
+def gradient_along(a, b):
+    """A function with two gradients in it, one of them of what x has an influence on."""
+    slope = grad(lambda a: (a * b["b"]).exp().sum())(a)
+    return lambda x: grad(lambda x: (x * slope).cos().sum())(x) + a * slope
+
+
+def test_a_trace_in_two_computes_what_x_has_no_influence_on_only_once():
+    def example(seed):
+        a, b, x = torch.randn(3, 4, generator=torch.Generator().manual_seed(seed))
+        return a, {"b": b}, x
+
+    fast = traced_in_two(gradient_along, example(0)[:2], example(0)[2])
+    for seed in range(3):
+        a, b, x = example(seed)
+        product, reference = fast(a, b), gradient_along(a, b)
+        for y in (x, 2 * x, a):
+            assert torch.equal(product(y), reference(y))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        product(x)
+    operations = {event.key for event in profile.key_averages()}
+    assert "aten::sin" in operations  # of x
+    assert "aten::exp" not in operations  # of a * b
+
+
+def test_a_result_that_x_has_no_influence_on():
+    fast = traced_in_two(lambda a: lambda x: a.exp(), (torch.ones(2),), torch.ones(2))
+    a = torch.arange(2.0)
+    assert torch.equal(fast(a)(torch.ones(2)), a.exp())
+
+
+def test_a_trace_in_two_when_frequent():
+    calls = []
+
+    def make(factor, a):
+        calls.append(a)
+        return lambda x: factor * a * x
+
+    fast = traced_in_two_when_frequent(make, 2)
+    for number in range(2 * CALLS_BEFORE_TRACING):
+        a = torch.full((2,), float(number))
+        assert torch.equal(fast(a, torch.ones(2))(a), 2 * a * a)
+    assert len(calls) == CALLS_BEFORE_TRACING

@@ -16,7 +16,7 @@ from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.trainer_state import TrainerState
 from speed.experiment_process import ExperimentProcess
-from speed.stages import UPDATE_STAGES, measured_stages
+from speed.stages import UPDATE_STAGES, measured_stages, tracing_at_once
 from speed.workloads import PAPER
 
 # Large enough for the best rate, and done in a fraction of a second.
@@ -121,7 +121,8 @@ def measure_floor(experiment: RLExperiment, num_rounds: int) -> dict[str, Any]:
 def repeatable_update(experiment: RLExperiment) -> Callable[[], object]:
     """The meta-update of one meta-iteration, on its episodes, as often as wanted."""
     update = rl_loop.maml_trpo_update
-    with patch.object(rl_loop, "maml_trpo_update", wraps=update) as recorded:
+    wrapped = patch.object(rl_loop, "maml_trpo_update", wraps=update)
+    with tracing_at_once(), wrapped as recorded:
         rl_loop.meta_iteration(
             experiment,
             TrainerState(experiment.initial_params, 0),

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from meta_rl.algorithms import maml_trpo
+from meta_rl.ops import tracing
 from meta_rl.training import adaptation_rollouts
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import meta_iteration
@@ -72,8 +73,14 @@ def time_meta_iteration(experiment: RLExperiment, index: int) -> dict[str, float
 
 
 def warm_up(experiment: RLExperiment) -> None:
-    """One meta-iteration, so that imports and first allocations are not counted."""
-    time_meta_iteration(experiment, 10_000)
+    """One meta-iteration, so that imports, traces and first allocations are not counted."""
+    with tracing_at_once():
+        time_meta_iteration(experiment, 10_000)
+
+
+def tracing_at_once() -> AbstractContextManager[object]:
+    """Traces inside what training traces once it has come often."""
+    return patch.object(tracing, "CALLS_BEFORE_TRACING", 1)
 
 
 def median_seconds(iterations: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -82,7 +82,7 @@ def test_stages_add_up_and_change_no_result():
         names: list[str] = []
         with measured_stages(lambda name: nullcontext(names.append(name))):
             measured, _, _ = meta_iteration(experiment, state, StageClock(experiment.device))
-        seconds = time_meta_iteration(experiment, 0)
+        seconds = time_meta_iteration(experiment)
     assert all(torch.equal(plain[name], measured[name]) for name in plain)
     assert stats.accepted
     # The curvature once and for each iteration.

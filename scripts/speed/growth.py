@@ -29,9 +29,9 @@ def measure_growth(device: str, num_rounds: int) -> dict[str, Any]:
         for warming in [process.start(warm_up) for process in processes.values()]:
             warming.result()
         iterations: dict[Sizes, list[dict[str, float]]] = {sizes: [] for sizes in processes}
-        for number in range(num_rounds):
+        for _ in range(num_rounds):
             for sizes, process in processes.items():
-                iterations[sizes].append(process.run(time_meta_iteration, number))
+                iterations[sizes].append(process.run(time_meta_iteration))
         measured = {
             sizes: {**median_seconds(iterations[sizes]), **process.run(peak_memory)}
             for sizes, process in processes.items()

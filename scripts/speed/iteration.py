@@ -27,7 +27,7 @@ def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
         stages = []
         for number in range(num_rounds):
             for name, process in processes.items():
-                iterations[name].append(process.run(time_meta_iteration, number))
+                iterations[name].append(process.run(time_meta_iteration))
             stages.append(processes["half_cheetah"].run(time_stage, number))
     columns = {
         name: {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 from meta_rl.algorithms import maml_trpo
 from meta_rl.ops import tracing
@@ -53,16 +54,24 @@ def measured_stages(measure: Measure) -> Iterator[None]:
         yield
 
 
-def time_meta_iteration(experiment: RLExperiment, index: int) -> dict[str, float]:
-    """Seconds of the meta-iteration with this index, whole and by stage, from the initial policy.
+# How far an experiment has been trained by measuring it.
+_states: WeakKeyDictionary[RLExperiment, TrainerState] = WeakKeyDictionary()
 
-    "rest" is what none of the others is, mainly the checks that all numbers are finite.
+
+def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
+    """Seconds of the next meta-iteration, whole and by stage.
+
+    Each goes on from the policy that the last one made, since a line search that begins at the
+    initial policy is longer than others. "rest" is what none of the other stages is, mainly the
+    checks that all numbers are finite.
     """
+    state = _states.get(experiment) or TrainerState(experiment.initial_params)
     outer, inner = StageClock(experiment.device), StageClock(experiment.device)
     start = time.perf_counter()
     with measured_stages(inner.measure):
-        meta_iteration(experiment, TrainerState(experiment.initial_params, index), outer)
+        params, *_ = meta_iteration(experiment, state, outer)
     whole = time.perf_counter() - start
+    _states[experiment] = TrainerState(params, state.meta_iteration + 1)
     stages = {
         "sampling": outer.seconds["sampling"],
         "advantages": inner.seconds["advantages"],
@@ -75,7 +84,7 @@ def time_meta_iteration(experiment: RLExperiment, index: int) -> dict[str, float
 def warm_up(experiment: RLExperiment) -> None:
     """One meta-iteration, so that imports, traces and first allocations are not counted."""
     with tracing_at_once():
-        time_meta_iteration(experiment, 10_000)
+        time_meta_iteration(experiment)
 
 
 def tracing_at_once() -> AbstractContextManager[object]:

@@ -53,6 +53,10 @@ GRADIENTS = {
     "(g1+g2+g3+g4)/4": (0.25, 0.25, 0.25, 0.25),
     "g4": (0, 0, 0, 1),
 }
+GRADIENT_STEMS = {
+    label: "gradients " + label.replace("/", "_over_").replace("(", "").replace(")", "")
+    for label in GRADIENTS
+}
 # Settings that name a place on this machine.
 PLACES = ("few_shot.path", "run.dir")
 
@@ -101,8 +105,12 @@ def table() -> str:
     """All results as Markdown tables, published numbers beside ours."""
     results = {file.stem: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))}
     sines = {name: r for name, r in results.items() if name.startswith("sine")}
+    gradients = {
+        label: results.pop(stem) for label, stem in GRADIENT_STEMS.items() if stem in results
+    }
     images = {name: r for name, r in results.items() if name not in sines}
-    return "\n\n".join(part for part in (sine_table(sines), image_table(images)) if part)
+    parts = (sine_table(sines), image_table(images), gradient_table(gradients))
+    return "\n\n".join(part for part in parts if part)
 
 
 def sine_table(results: dict[str, Any]) -> str:
@@ -151,6 +159,28 @@ def image_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def gradient_table(results: dict[str, Any]) -> str:
+    """Accuracies of what each sum of inner gradients learned, after the last adaptation step."""
+    if not results:
+        return ""
+    lines = [
+        "| sum of Reptile's inner gradients | seed | untrained, % | accuracy, % | iteration kept "
+        "| training | commit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for label, result in results.items():
+        for seed, run in result["runs"].items():
+            curves = list(run["curves"].items())
+            untrained, trained = (
+                f"{100 * accuracy['mean'][-1]:.1f} ±{100 * accuracy['interval'][-1]:.1f}"
+                for accuracy in (curves[0][1]["accuracy"], curves[-1][1]["accuracy"])
+            )
+            lines.append(
+                f"| {label} | {seed} | {untrained} | {trained} | {_cost(curves[-1][0], run)} |"
+            )
+    return "\n".join(lines)
+
+
 def _cost(kept: str, run: dict[str, Any]) -> str:
     return (
         f"{kept} of {run['meta_iterations']} | {run['training_seconds'] / 60:.0f} min "
@@ -176,9 +206,10 @@ def jobs(
             chosen.append((own_name or name, own_name or name, name, settings))
             continue
         for label, weights in GRADIENTS.items():
-            slug = label.replace("/", "_over_").replace("(", "").replace(")", "")
+            stem = GRADIENT_STEMS[label]
+            slug = stem.removeprefix("gradients ")
             weight = f"meta_update.gradient_weights={list(weights)}"
-            chosen.append((f"gradients {slug}", slug, "omniglot_gradients", [*settings, weight]))
+            chosen.append((stem, slug, "omniglot_gradients", [*settings, weight]))
     return chosen
 
 

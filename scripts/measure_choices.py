@@ -67,14 +67,11 @@ STUDIES = {
             "adaptation.num_adaptation_steps=1 adaptation.multi_step=false",
             "adaptation.multi_step=false",
             "adaptation.num_adaptation_steps=3",
-            "adaptation.first_order=true",
             "adaptation.surrogate=likelihood_ratio",
-            "adaptation.surrogate=dice meta_update.curvature_stride=1",
             "meta_update.curvature_stride=1",
             "meta_update.max_kl=0.02",
-            "meta_update.num_cg_iterations=20 meta_update.damping=0.01",
+            "meta_update.damping=0.01",
             "rollout.gae_lambda=0.95",
-            "rollout.meta_batch_size=40",
             # All that the paper has otherwise.
             "policy.output_scale=1 policy.min_std=1e-6 policy.hidden_sizes=[100,100] "
             "policy.activation=relu adaptation.num_adaptation_steps=1 adaptation.multi_step=false "
@@ -82,12 +79,12 @@ STUDIES = {
         ),
     ),
     "half_cheetah_vel_rllab": Study(
-        settings=("run.meta_iterations=60",),
+        settings=("run.meta_iterations=60", "meta_update.final_max_kl=null", "evaluation.every=20"),
         changes=(
+            # As many environment steps.
+            "adaptation.num_adaptation_steps=1 adaptation.multi_step=false run.meta_iterations=90",
             "policy.output_scale=1",
             "policy.activation=relu",
-            "policy.init_std=0.5",
-            "adaptation.num_adaptation_steps=2",
             "meta_update.max_kl=0.01",
             "meta_update.num_cg_iterations=10 meta_update.damping=1e-5",
         ),

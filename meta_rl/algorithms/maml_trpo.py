@@ -27,7 +27,7 @@ from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import SURROGATES, likelihood_ratio_surrogate
 from meta_rl.ops.params import ravel, unravel
-from meta_rl.ops.tracing import traced_in_two_when_frequent, traced_when_frequent
+from meta_rl.ops.tracing import Compiler, traced_in_two_when_frequent, traced_when_frequent
 from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
 from meta_rl.types import ActionDistribution, MetaUpdateStats, Params, PolicyGradientBatch
 
@@ -125,6 +125,7 @@ def maml_trpo_update(
     curvature_stride: int,
     steps_per_chunk: int,
     task_mean: TaskMean,
+    compiler: Compiler | None = None,
 ) -> tuple[Params, MetaUpdateStats]:
     """One meta-update of the initialisation.
 
@@ -140,6 +141,7 @@ def maml_trpo_update(
             changes no result beyond the order of summation: on a CPU, a chunk's activations
             should stay in the cache.
         task_mean: how means over tasks are taken, perhaps together with other processes.
+        compiler: what makes gradient, curvature product and line search faster.
 
     Returns:
         The new theta (the same tensors where the line search fails) and what happened.
@@ -148,12 +150,12 @@ def maml_trpo_update(
     thinned_chunks = split_tasks(every_nth_step(data, curvature_stride), steps_per_chunk)
 
     theta = ravel(meta_params)
-    gradient, surrogate, old = meta_gradient(inner_loop, meta_params, chunks, task_mean)
+    gradient, surrogate, old = meta_gradient(inner_loop, meta_params, chunks, task_mean, compiler)
     new_theta, stats = trust_region_step(
         theta,
         gradient,
-        meta_curvature_product(inner_loop, meta_params, thinned_chunks, task_mean),
-        meta_evaluation(inner_loop, meta_params, chunks, old, task_mean),
+        meta_curvature_product(inner_loop, meta_params, thinned_chunks, task_mean, compiler),
+        meta_evaluation(inner_loop, meta_params, chunks, old, task_mean, compiler),
         surrogate=surrogate,
         settings=trust_region,
     )
@@ -165,6 +167,7 @@ def meta_gradient(
     meta_params: Params,
     chunks: Sequence[MetaData],
     task_mean: TaskMean = mean_in_one_process,
+    compiler: Compiler | None = None,
 ) -> tuple[Tensor, Tensor, list[ActionDistribution]]:
     """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``.
 
@@ -172,7 +175,7 @@ def meta_gradient(
         [num_parameters], in the order of ``ravel``; []; and what the policies adapted from theta
         do, which it meets on the way, for each chunk.
     """
-    task_gradients = traced_when_frequent(_task_gradients, inner_loop)
+    task_gradients = traced_when_frequent(_task_gradients, inner_loop, compiler=compiler)
     gradients, values = zip(*(task_gradients(meta_params, chunk) for chunk in chunks), strict=True)
     surrogates, distributions = zip(*values, strict=True)
     return (
@@ -187,6 +190,7 @@ def meta_curvature_product(
     meta_params: Params,
     chunks: Sequence[MetaData],
     task_mean: TaskMean = mean_in_one_process,
+    compiler: Compiler | None = None,
 ) -> Callable[[Tensor], Tensor]:
     """``v -> F v``, F the Hessian of the meta-constraint ``mean_i KL`` at theta.
 
@@ -194,7 +198,9 @@ def meta_curvature_product(
     inner loop, F equals ``J^T (Fisher matrix of the outputs) J`` exactly.
     """
     theta = ravel(meta_params)
-    chunk_product = traced_in_two_when_frequent(_task_curvature_product, inner_loop)
+    chunk_product = traced_in_two_when_frequent(
+        _task_curvature_product, inner_loop, compiler=compiler
+    )
     products = [chunk_product(meta_params, chunk, theta) for chunk in chunks]
     return lambda v: _mean_of_chunks([product(v) for product in products], task_mean)
 
@@ -205,12 +211,13 @@ def meta_evaluation(
     chunks: Sequence[MetaData],
     old_distributions: Sequence[ActionDistribution],
     task_mean: TaskMean = mean_in_one_process,
+    compiler: Compiler | None = None,
 ) -> Callable[[Tensor], TrustRegionPoint]:
     """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old.
 
     What those do is the last of what ``meta_gradient`` returns for the same chunks.
     """
-    task_points = traced_when_frequent(_task_points, inner_loop)
+    task_points = traced_when_frequent(_task_points, inner_loop, compiler=compiler)
 
     @torch.no_grad()
     def evaluate(theta: Tensor) -> TrustRegionPoint:

@@ -199,6 +199,9 @@ class RunConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where tensors live; auto takes a GPU if there is one."
     )
+    compile: bool = Field(
+        default=False, description="Compile the meta-update where there is a compiler."
+    )
     checkpoint_every: int = Field(
         default=20, ge=1, description="Meta-iterations between checkpoints."
     )

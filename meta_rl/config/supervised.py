@@ -158,9 +158,6 @@ class SupervisedRunConfig(RunConfig):
     log_every: int = Field(
         default=100, ge=1, description="Meta-iterations that a line of the metrics sums up."
     )
-    compile: bool = Field(
-        default=False, description="Compile the meta-update where there is a compiler."
-    )
 
 
 class SupervisedConfig(Section):

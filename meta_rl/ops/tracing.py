@@ -14,6 +14,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 aten = torch.ops.aten
 # Tracing costs about as much as it saves in a hundred calls; a short run goes without.
 CALLS_BEFORE_TRACING = 20
+Compiler = Callable[[GraphModule], Callable[..., Any]]
+"""Makes something faster of a trace, which may round differently."""
 _RESHAPES = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
 
 
@@ -52,7 +54,10 @@ def traced_at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def traced_in_two(
-    make: Callable[..., Callable[[Tensor], Tensor]], arguments: Sequence[Any], example: Tensor
+    make: Callable[..., Callable[[Tensor], Tensor]],
+    arguments: Sequence[Any],
+    example: Tensor,
+    compiler: Compiler = lambda trace: trace,
 ) -> Callable[..., Callable[[Tensor], Tensor]]:
     """``make``, with ``make(*arguments)(x)`` traced and parted at what x has an influence on.
 
@@ -63,13 +68,14 @@ def traced_in_two(
         make: (pytrees of tensors) -> function of a tensor.
         arguments: such as ``make`` will be called with, see ``traced``.
         example: such as x will be.
+        compiler: what becomes of the two parts.
     """
     leaves, structure = tree_flatten(tuple(arguments))
 
     def whole(*tensors: Tensor) -> Tensor:
         return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
 
-    before, after = _parted(traced(whole, *leaves, example))
+    before, after = map(compiler, _parted(traced(whole, *leaves, example)))
 
     def make_traced(*arguments: Any) -> Callable[[Tensor], Tensor]:
         kept = before(*tree_leaves(arguments))
@@ -107,38 +113,55 @@ def _parted(whole: GraphModule) -> tuple[GraphModule, GraphModule]:
 
 @lru_cache(maxsize=16)
 def traced_when_frequent(
-    function: Callable[..., Any], *first_arguments: Hashable
+    function: Callable[..., Any], *first_arguments: Hashable, compiler: Compiler | None = None
 ) -> Callable[..., Any]:
     """``partial(function, *first_arguments)``, traced for each kind of arguments that is frequent.
 
     Beside what a call through vmap and gradients costs, a trace saves memory: a tensor is gone
     after its last use, and the next one finds its place still in the cache.
+
+    With a compiler, traces are made at once and compiled: results do not depend on how many calls
+    there were before, in this process or in the one that it resumes.
     """
     directly = partial(function, *first_arguments)
-    return _Frequent(directly, trace=lambda *arguments: traced(directly, *arguments))
+
+    def trace(*arguments: Any) -> Callable[..., Any]:
+        fast = traced(directly, *arguments)
+        return compiler(fast) if compiler else fast
+
+    return _Frequent(directly, trace, at_once=compiler is not None)
 
 
 @lru_cache(maxsize=16)
 def traced_in_two_when_frequent(
-    make: Callable[..., Callable[[Tensor], Tensor]], *first_arguments: Hashable
+    make: Callable[..., Callable[[Tensor], Tensor]],
+    *first_arguments: Hashable,
+    compiler: Compiler | None = None,
 ) -> Callable[..., Callable[[Tensor], Tensor]]:
     """As ``traced_when_frequent``, by ``traced_in_two``; the last argument is the example."""
     directly = partial(make, *first_arguments)
+    compilers = [compiler] if compiler else []
 
-    def trace(*arguments: Any) -> Callable[..., Callable[[Tensor], Tensor]]:
-        fast = traced_in_two(directly, arguments[:-1], arguments[-1])
+    def trace(*arguments: Any) -> Callable[..., Any]:
+        fast = traced_in_two(directly, arguments[:-1], arguments[-1], *compilers)
         return lambda *arguments: fast(*arguments[:-1])
 
-    return _Frequent(lambda *arguments: directly(*arguments[:-1]), trace)
+    return _Frequent(
+        lambda *arguments: directly(*arguments[:-1]), trace, at_once=compiler is not None
+    )
 
 
 class _Frequent:
     """Calls a function directly, and its trace once a kind of arguments has come often."""
 
     def __init__(
-        self, directly: Callable[..., Any], trace: Callable[..., Callable[..., Any]]
+        self,
+        directly: Callable[..., Any],
+        trace: Callable[..., Callable[..., Any]],
+        *,
+        at_once: bool,
     ) -> None:
-        self._directly, self._trace = directly, trace
+        self._directly, self._trace, self._at_once = directly, trace, at_once
         self._num_calls: Counter[Hashable] = Counter()
         self._traces: dict[Hashable, Callable[..., Any]] = {}
 
@@ -146,7 +169,8 @@ class _Frequent:
         leaves, structure = tree_flatten(arguments)
         kind = structure, tuple((x.shape, x.stride(), x.dtype, x.device) for x in leaves)
         self._num_calls[kind] += 1
-        if self._num_calls[kind] == CALLS_BEFORE_TRACING:
+        is_frequent = self._at_once or self._num_calls[kind] >= CALLS_BEFORE_TRACING
+        if is_frequent and kind not in self._traces:
             self._traces[kind] = self._trace(*arguments)
         return self._traces.get(kind, self._directly)(*arguments)
 

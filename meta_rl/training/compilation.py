@@ -10,43 +10,56 @@ import torch
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-def compiled(
-    function: Callable[..., Any],
-    device: torch.device,
-    note: Callable[[str], None],
-    *,
-    otherwise: Callable[..., Any],
-) -> Callable[..., Any]:
-    """Compiles a function of tensors, or does without and says so.
+class Compiler:
+    """Compiles functions of tensors, or does without and says so; each line is said once."""
 
-    Args:
-        function: computes the same at every call, but for its tensors.
-        device: where it will run; on a CPU a C++ compiler is needed.
-        note: takes a line for the user.
-        otherwise: the function in a form that needs no compiler.
-    """
-    if device.type == "cpu" and not any(map(shutil.which, _compilers())):
-        note("There is no C++ compiler here: the meta-update runs uncompiled.")
-        return otherwise
-    fast = torch.compile(function, fullgraph=True)
-    works: bool | None = None
+    def __init__(self, device: torch.device, note: Callable[[str], None]) -> None:
+        """Looks whether there is a compiler.
 
-    def call(*arguments: Any) -> Any:
-        nonlocal works
-        if works is None:
-            note("Compiling the meta-update, which may take a minute.")
-            try:
-                result = fast(*arguments)
-            except Exception as error:  # compilers fail in all kinds of ways
-                works = False
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                note(f"The meta-update cannot be compiled and runs uncompiled: {reason}")
-            else:
-                works = True
-                return result
-        return fast(*arguments) if works else otherwise(*arguments)
+        Args:
+            device: where the functions will run; on a CPU a C++ compiler is needed.
+            note: takes a line for the user.
+        """
+        self._note, self._said = note, set[str]()
+        self._available = device.type != "cpu" or any(map(shutil.which, _compilers()))
 
-    return call
+    def __call__(
+        self, function: Callable[..., Any], *, otherwise: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """The function, compiled when it is first called.
+
+        Args:
+            function: computes the same at every call, but for its tensors.
+            otherwise: the function in a form that needs no compiler, where it is not itself that.
+        """
+        uncompiled = otherwise or function
+        if not self._available:
+            self._say("There is no C++ compiler here: the meta-update runs uncompiled.")
+            return uncompiled
+        fast = torch.compile(function, fullgraph=True, dynamic=False)
+        works: bool | None = None
+
+        def call(*arguments: Any) -> Any:
+            nonlocal works
+            if works is None:
+                self._say("Compiling the meta-update, which may take a minute.")
+                try:
+                    result = fast(*arguments)
+                except Exception as error:  # compilers fail in all kinds of ways
+                    works = False
+                    reason = (str(error).splitlines() or [type(error).__name__])[0]
+                    self._say(f"The meta-update cannot be compiled and runs uncompiled: {reason}")
+                else:
+                    works = True
+                    return result
+            return fast(*arguments) if works else uncompiled(*arguments)
+
+        return call
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._note(line)
 
 
 def _compilers() -> tuple[str, ...]:

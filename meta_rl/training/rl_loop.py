@@ -5,6 +5,7 @@ from dataclasses import replace
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.checkpoint import BestCheckpoint
+from meta_rl.training.compilation import Compiler
 from meta_rl.training.episode_summary import episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.rl_experiment import RLExperiment
@@ -34,13 +35,14 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
         RankError: another rank has stopped.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
+    compiler = Compiler(experiment.device, log.note) if run.compile else None
     try:
         log.checkpoint(state)
         while state.meta_iteration < run.meta_iterations:
             clock = StageClock(experiment.device)
             number = state.meta_iteration + 1
             with faults_during(f"meta-iteration {number}"):
-                meta_params, episodes, stats = meta_iteration(experiment, state, clock)
+                meta_params, episodes, stats = meta_iteration(experiment, state, clock, compiler)
             summary = joined_summary(experiment.ranks.gather(episode_summary(episodes)))
             next_state = replace(
                 state,
@@ -70,7 +72,10 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
 
 
 def meta_iteration(
-    experiment: RLExperiment, state: TrainerState, clock: StageClock
+    experiment: RLExperiment,
+    state: TrainerState,
+    clock: StageClock,
+    compiler: Compiler | None = None,
 ) -> tuple[Params, list[RolloutBatch], MetaUpdateStats]:
     """One pass of MAML: sample tasks, collect and adapt on each, update the initialisation.
 
@@ -98,6 +103,7 @@ def meta_iteration(
             curvature_stride=config.meta_update.curvature_stride,
             steps_per_chunk=experiment.steps_per_chunk,
             task_mean=lambda total, _: experiment.ranks.total(total) / num_tasks,
+            compiler=compiler,
         )
     checks = FiniteChecks(experiment.inner_loop, tasks, experiment.env.task_parameter_names)
     with faults_during("meta-update"):

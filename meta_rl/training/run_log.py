@@ -39,6 +39,9 @@ class TrainingLog(Protocol):
     def checkpoint(self, state: TrainerState) -> None:
         """Takes a state that is worth saving."""
 
+    def note(self, text: str) -> None:
+        """Takes a line for the user."""
+
 
 class SilentLog:
     """That of the ranks that do not write."""
@@ -50,6 +53,9 @@ class SilentLog:
         """Does nothing."""
 
     def checkpoint(self, *args: object) -> None:
+        """Does nothing."""
+
+    def note(self, text: str) -> None:
         """Does nothing."""
 
 

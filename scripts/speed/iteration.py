@@ -9,21 +9,22 @@ from meta_rl.training.rl_experiment import RLExperiment
 from speed.experiment_process import ExperimentProcess, peak_memory
 from speed.sampling import stage_work, time_physics, time_sampler
 from speed.stages import median_seconds, time_meta_iteration, warm_up
-from speed.workloads import PAPER
+from speed.workloads import COMPILED, PAPER
 
 
 def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
-    """HalfCheetahVel and 2D navigation, in turns."""
+    """HalfCheetahVel and 2D navigation, with and without a compiled update, in turns."""
+    workloads = PAPER | COMPILED
     with ExitStack() as stack:
         processes = {
             name: stack.enter_context(ExperimentProcess(settings, device))
-            for name, settings in PAPER.items()
+            for name, settings in workloads.items()
         }
         for process in processes.values():
             process.run(warm_up)
         # Before anything but meta-iterations has run there.
         peaks = {name: process.run(peak_memory) for name, process in processes.items()}
-        iterations: dict[str, list[dict[str, float]]] = {name: [] for name in PAPER}
+        iterations: dict[str, list[dict[str, float]]] = {name: [] for name in workloads}
         stages = []
         for number in range(num_rounds):
             for name, process in processes.items():
@@ -37,17 +38,16 @@ def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
             **median_seconds(iterations[name]),
             **peaks[name],
         }
-        for name, settings in PAPER.items()
+        for name, settings in workloads.items()
     }
-    columns["half_cheetah"] |= {
-        "sampler_over_physics": statistics.median(
-            stage["physics"] / stage["sampler"] for stage in stages
-        ),
-        "meta_iteration_over_physics": statistics.median(
+    columns["half_cheetah"]["sampler_over_physics"] = statistics.median(
+        stage["physics"] / stage["sampler"] for stage in stages
+    )
+    for name in ("half_cheetah", "half_cheetah_compiled"):
+        columns[name]["meta_iteration_over_physics"] = statistics.median(
             iteration["whole"] / (2.0 * stage["physics"])
-            for iteration, stage in zip(iterations["half_cheetah"], stages, strict=True)
-        ),
-    }
+            for iteration, stage in zip(iterations[name], stages, strict=True)
+        )
     return columns
 
 

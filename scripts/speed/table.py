@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from speed.workloads import PAPER
+
 Results = Mapping[str, Any]
 """A results file."""
 
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 COLUMNS = {
     "half_cheetah": "HalfCheetahVel, 40 x 20 x 200",
+    "half_cheetah_compiled": "the same, compiled update",
     "navigation": "2D navigation, 20 x 20 x 100",
+    "navigation_compiled": "the same, compiled update",
 }
 KINDS = {
     "physics": "bare `Batch.step`, replaying the sampler's actions",
@@ -123,12 +127,13 @@ def rates_table(results: Mapping[str, Results]) -> str:
 
 
 def side_by_side(results: Mapping[str, Results], section: str, rows: Mapping[str, str]) -> str:
-    """A column for each workload and device."""
+    """A column for each workload and device, of those that the section has."""
     header, columns = [""], []
     for device, of_device in results.items():
         for name, label in COLUMNS.items():
-            header.append(f"{label}, {DEVICES[device]}")
-            columns.append(of_device[section][name])
+            if name in of_device[section]:
+                header.append(f"{label}, {DEVICES[device]}")
+                columns.append(of_device[section][name])
     lines = markdown_table(
         header,
         [
@@ -165,7 +170,7 @@ def provenance(device: str, results: Results) -> str:
     machine, columns = results["machine"], results["iteration"]
     hardware, versions = machine["hardware"], machine["versions"]
     gpu = f"{hardware['gpu']}, " if device == "cuda" else ""
-    strides = " and ".join(f"{columns[name]['curvature_stride']}th" for name in COLUMNS)
+    strides = " and ".join(f"{columns[name]['curvature_stride']}th" for name in PAPER)
     num_rounds = columns["half_cheetah"]["num_rounds"]
     rounds = f"medians of {num_rounds} rounds" if num_rounds > 1 else "measured once"
     return (

@@ -19,3 +19,5 @@ NAVIGATION = (
 )
 PAPER = {"half_cheetah": HALF_CHEETAH, "navigation": NAVIGATION}
 """The MAML paper's sizes, by the name of the column that they fill."""
+COMPILED = {f"{name}_compiled": (*settings, "run.compile=true") for name, settings in PAPER.items()}
+"""The same with a compiled update."""

@@ -158,3 +158,35 @@ def test_a_trace_in_two_when_frequent():
         a = torch.full((2,), float(number))
         assert torch.equal(fast(a, torch.ones(2))(a), 2 * a * a)
     assert len(calls) == CALLS_BEFORE_TRACING
+
+
+def test_a_compiler_is_given_the_traces_at_the_first_call():
+    compiled = []
+
+    def compiler(trace):
+        compiled.append(trace)
+        return lambda *arguments: 10 * trace(*arguments)
+
+    fast = traced_when_frequent(lambda factor, x: factor * x, 3, compiler=compiler)
+    for number in (1.0, 2.0):
+        assert fast(torch.tensor(number)).item() == 30 * number
+    assert len(compiled) == 1
+
+    in_two = traced_in_two_when_frequent(
+        lambda factor, a: lambda x: factor * a.exp() * x, 2, compiler=lambda trace: trace
+    )
+    a = torch.arange(2.0)
+    assert torch.equal(in_two(a, torch.ones(2))(a), 2 * a.exp() * a)
+
+
+def test_a_compiler_is_given_both_parts():
+    parts = []
+    make = traced_in_two(
+        lambda a: lambda x: a.exp() * x,
+        (torch.ones(2),),
+        torch.ones(2),
+        lambda part: parts.append(part) or part,
+    )
+    a = torch.arange(2.0)
+    assert torch.equal(make(a)(a), a.exp() * a)
+    assert len(parts) == 2

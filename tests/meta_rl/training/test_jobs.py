@@ -94,6 +94,21 @@ def test_two_and_two_more_are_four(tmp_path: Path, whole: Path, overrides):
     assert load_config(str(path / "config.yaml")).run.meta_iterations == 4
 
 
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler"
+)
+def test_a_compiled_update_is_the_same_update_and_resumes_to_the_bit(tmp_path: Path, whole: Path):
+    compiled, resumed, shown = tmp_path / "compiled", tmp_path / "resumed", io.StringIO()
+    start(compiled, "run.compile=true", shown=shown)
+    assert shown.getvalue().count("Compiling the meta-update, which may take a minute.") == 1
+    assert "cannot be compiled" not in shown.getvalue()
+    for name in ("kl", "surrogate_after", "gradient_norm"):
+        assert metrics(compiled)[0][name] == pytest.approx(metrics(whole)[0][name], rel=1e-3), name
+    start(resumed, "run.compile=true", "run.meta_iterations=2")
+    resume(resumed, "run.meta_iterations=4")
+    assert_same_run(resumed, compiled)
+
+
 def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
     """Lets the call of this number, counted from 1, do its work and then raise."""
     function, calls = getattr(owner, name), []

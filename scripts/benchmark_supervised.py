@@ -29,7 +29,7 @@ from meta_rl.ops.params import ravel
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
 from meta_rl.training import task_sources
-from meta_rl.training.compilation import Compiler
+from meta_rl.training.compilation import TorchCompiler
 from meta_rl.training.provenance import describe_process
 from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.types import Examples, Params, SupervisedBatch
@@ -107,7 +107,8 @@ def benchmark(
         num_threads = torch.get_num_threads()
         state, step_size = experiment.initial_state, torch.tensor(0.001)
         eager = traced_at_first_call(experiment.outer_step)
-        fast = Compiler(experiment.device, notes.append)(experiment.outer_step, otherwise=eager)
+        compiler = TorchCompiler(experiment.device, notes.append)
+        fast = compiler(experiment.outer_step, otherwise=eager)
 
         def loop(number: int) -> None:
             batch, _ = experiment.training_batch(number)

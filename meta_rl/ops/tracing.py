@@ -57,7 +57,7 @@ def traced_in_two(
     make: Callable[..., Callable[[Tensor], Tensor]],
     arguments: Sequence[Any],
     example: Tensor,
-    compiler: Compiler = lambda trace: trace,
+    compiler: Compiler | None = None,
 ) -> Callable[..., Callable[[Tensor], Tensor]]:
     """``make``, with ``make(*arguments)(x)`` traced and parted at what x has an influence on.
 
@@ -68,14 +68,15 @@ def traced_in_two(
         make: (pytrees of tensors) -> function of a tensor.
         arguments: such as ``make`` will be called with, see ``traced``.
         example: such as x will be.
-        compiler: what becomes of the two parts.
+        compiler: what makes the two parts faster.
     """
     leaves, structure = tree_flatten(tuple(arguments))
 
     def whole(*tensors: Tensor) -> Tensor:
         return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
 
-    before, after = map(compiler, _parted(traced(whole, *leaves, example)))
+    parts = _parted(traced(whole, *leaves, example))
+    before, after = map(compiler, parts) if compiler else parts
 
     def make_traced(*arguments: Any) -> Callable[[Tensor], Tensor]:
         kept = before(*tree_leaves(arguments))
@@ -140,10 +141,9 @@ def traced_in_two_when_frequent(
 ) -> Callable[..., Callable[[Tensor], Tensor]]:
     """As ``traced_when_frequent``, by ``traced_in_two``; the last argument is the example."""
     directly = partial(make, *first_arguments)
-    compilers = [compiler] if compiler else []
 
     def trace(*arguments: Any) -> Callable[..., Any]:
-        fast = traced_in_two(directly, arguments[:-1], arguments[-1], *compilers)
+        fast = traced_in_two(directly, arguments[:-1], arguments[-1], compiler)
         return lambda *arguments: fast(*arguments[:-1])
 
     return _Frequent(

@@ -10,7 +10,7 @@ import torch
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-class Compiler:
+class TorchCompiler:
     """Compiles functions of tensors, or does without and says so; each line is said once."""
 
     def __init__(self, device: torch.device, note: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.checkpoint import BestCheckpoint
-from meta_rl.training.compilation import Compiler
+from meta_rl.training.compilation import TorchCompiler
 from meta_rl.training.episode_summary import episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.rl_experiment import RLExperiment
@@ -35,7 +35,7 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
         RankError: another rank has stopped.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
-    compiler = Compiler(experiment.device, log.note) if run.compile else None
+    compiler = TorchCompiler(experiment.device, log.note) if run.compile else None
     try:
         log.checkpoint(state)
         while state.meta_iteration < run.meta_iterations:
@@ -75,7 +75,7 @@ def meta_iteration(
     experiment: RLExperiment,
     state: TrainerState,
     clock: StageClock,
-    compiler: Compiler | None = None,
+    compiler: TorchCompiler | None = None,
 ) -> tuple[Params, list[RolloutBatch], MetaUpdateStats]:
     """One pass of MAML: sample tasks, collect and adapt on each, update the initialisation.
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from meta_rl.algorithms import maml_trpo
 from meta_rl.ops import tracing
 from meta_rl.training import adaptation_rollouts
-from meta_rl.training.compilation import Compiler
+from meta_rl.training.compilation import TorchCompiler
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import meta_iteration
 from meta_rl.training.stage_clock import StageClock
@@ -57,7 +57,7 @@ def measured_stages(measure: Measure) -> Iterator[None]:
 
 # How far an experiment has been trained by measuring it, and with what compiler.
 _states: WeakKeyDictionary[RLExperiment, TrainerState] = WeakKeyDictionary()
-_compilers: WeakKeyDictionary[RLExperiment, Compiler] = WeakKeyDictionary()
+_compilers: WeakKeyDictionary[RLExperiment, TorchCompiler] = WeakKeyDictionary()
 
 
 def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
@@ -69,7 +69,7 @@ def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
     """
     state = _states.get(experiment) or TrainerState(experiment.initial_params)
     if experiment.config.run.compile:
-        _compilers.setdefault(experiment, Compiler(experiment.device, note=print))
+        _compilers.setdefault(experiment, TorchCompiler(experiment.device, note=print))
     outer, inner = StageClock(experiment.device), StageClock(experiment.device)
     start = time.perf_counter()
     with measured_stages(inner.measure):

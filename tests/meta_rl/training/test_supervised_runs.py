@@ -324,7 +324,7 @@ def test_a_compiler_that_fails_is_done_without():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compilation.torch, "compile", broken)
         patch.setattr(compilation.shutil, "which", lambda name: "/usr/bin/g++")
-        compiler = compilation.Compiler(torch.device("cpu"), notes.append)
+        compiler = compilation.TorchCompiler(torch.device("cpu"), notes.append)
         double = compiler(lambda x: x, otherwise=lambda x: 2 * x)
         assert [double(3), double(4)] == [6, 8]
         assert compiler(lambda x: 3 * x)(3) == 9

@@ -150,11 +150,9 @@ def image_table(results: dict[str, Any]) -> str:
     for name, result in results.items():
         for seed, run in result["runs"].items():
             kept, curve = list(run["curves"].items())[-1]
-            mean, interval = (curve["accuracy"][key][-1] for key in ("mean", "interval"))
             paper = IMAGE_PAPER.get(name, "")
             lines.append(
-                f"| {name} | {seed} | {100 * mean:.1f} ±{100 * interval:.1f} | {paper} "
-                f"| {_cost(kept, run)} |"
+                f"| {name} | {seed} | {_final_accuracy(curve)} | {paper} | {_cost(kept, run)} |"
             )
     return "\n".join(lines)
 
@@ -170,15 +168,17 @@ def gradient_table(results: dict[str, Any]) -> str:
     ]
     for label, result in results.items():
         for seed, run in result["runs"].items():
-            curves = list(run["curves"].items())
-            untrained, trained = (
-                f"{100 * accuracy['mean'][-1]:.1f} ±{100 * accuracy['interval'][-1]:.1f}"
-                for accuracy in (curves[0][1]["accuracy"], curves[-1][1]["accuracy"])
-            )
+            (_, untrained), *_, (kept, trained) = run["curves"].items()
             lines.append(
-                f"| {label} | {seed} | {untrained} | {trained} | {_cost(curves[-1][0], run)} |"
+                f"| {label} | {seed} | {_final_accuracy(untrained)} | {_final_accuracy(trained)} "
+                f"| {_cost(kept, run)} |"
             )
     return "\n".join(lines)
+
+
+def _final_accuracy(curve: dict[str, Any]) -> str:
+    mean, interval = (curve["accuracy"][key][-1] for key in ("mean", "interval"))
+    return f"{100 * mean:.1f} ±{100 * interval:.1f}"
 
 
 def _cost(kept: str, run: dict[str, Any]) -> str:

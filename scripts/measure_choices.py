@@ -198,8 +198,8 @@ def difference_cell(difference: np.ndarray, places: int) -> str:
 
 
 def described(preset: str, change: str) -> str:
-    """The settings of a change, with what the preset has in their place."""
-    own = load_config(preset).model_dump(mode="json")
+    """The settings of a change, with what the study has in their place."""
+    own = load_config(preset, STUDIES[preset].settings).model_dump(mode="json")
     words = []
     for setting in change.split():
         name, _, value = setting.partition("=")

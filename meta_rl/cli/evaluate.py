@@ -6,24 +6,13 @@ from typing import Annotated
 import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Seed, Steps
 
 
 def evaluate(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN",
-            help="A run directory, a checkpoint, a sweep, pretrained/NAME, or several seeds of "
-            "one setting.",
-            show_default=False,
-        ),
-    ],
-    num_tasks: Annotated[
-        int | None, typer.Option(help="How many held-out tasks are drawn.", show_default=False)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)
-    ] = None,
+    runs: Runs,
+    num_tasks: NumTasks = None,
+    steps: Steps = None,
     episodes: Annotated[
         int | None, typer.Option(help="Episodes per task and step.", show_default=False)
     ] = None,
@@ -34,13 +23,8 @@ def evaluate(
         float | None,
         typer.Option(help="Size of later steps, as a multiple of it.", show_default=False),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of the tasks and episodes.", show_default=False)
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="auto|cpu|cuda", help="Where tensors live.", show_default=False),
-    ] = None,
+    seed: Seed = None,
+    device: Device = None,
     grid: Annotated[
         int | None,
         typer.Option(
@@ -58,15 +42,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=RUN",
-            help="Another run to show beside, with its own step sizes; 'random' alone is the "
-            "first run before training. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    reference: Reference = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -135,14 +111,15 @@ def evaluate(
         changed = {name: value for name, value in settings.items() if value is not None}
         choice = TaskChoice(num_tasks, grid, tasks_file)
         if is_supervised(directories[0]):
-            given: dict[str, object] = {
-                "--grid": grid,
-                "--tasks-file": tasks_file,
-                "--reference": reference,
-            }
-            given["--episodes"] = episodes
-            given["--later-step-size-ratio"] = later_step_size_ratio
-            refuse_options(given)
+            refuse_options(
+                {
+                    "--grid": grid,
+                    "--tasks-file": tasks_file,
+                    "--reference": reference,
+                    "--episodes": episodes,
+                    "--later-step-size-ratio": later_step_size_ratio,
+                }
+            )
             evaluate_supervised(directories, changed, out, note, console)
             return
         loaded = load_groups(directories, reference or [], changed)

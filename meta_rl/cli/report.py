@@ -6,18 +6,11 @@ from typing import Annotated
 import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Steps
 
 
 def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN [RUN ...]",
-            help="A run directory, a checkpoint, a sweep, pretrained/NAME, or several seeds of "
-            "one setting.",
-            show_default=False,
-        ),
-    ],
+    runs: Runs,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -28,22 +21,10 @@ def report(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=RUN",
-            help="Another run to show beside, as in evaluate; 'random' alone is the first run "
-            "before training. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    num_tasks: Annotated[
-        int | None, typer.Option(help="How many held-out tasks are drawn.", show_default=False)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)
-    ] = None,
-    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", show_default=False)] = None,
+    reference: Reference = None,
+    num_tasks: NumTasks = None,
+    steps: Steps = None,
+    device: Device = None,
 ) -> None:
     """Write one self-contained HTML file: curves, tasks, and replays of the adapted policies.
 

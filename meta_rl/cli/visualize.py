@@ -7,6 +7,7 @@ import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.cli.offscreen import prefer_egl
+from meta_rl.cli.options import Device, Seed, Steps
 
 
 def visualize(
@@ -35,12 +36,8 @@ def visualize(
         int | None,
         typer.Option(help="In place of --tasks, so many held-out ones; 4 by default."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of the tasks and episodes.", show_default=False)
-    ] = None,
+    steps: Steps = None,
+    seed: Seed = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +49,7 @@ def visualize(
     ] = None,
     video: Annotated[bool, typer.Option(help="Whether films (mp4) are made.")] = True,
     gif: Annotated[bool, typer.Option("--gif", help="The films as small GIFs, too.")] = False,
-    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", show_default=False)] = None,
+    device: Device = None,
 ) -> None:
     """Draw and film what a policy does before adapting and after each step.
 
@@ -97,14 +94,8 @@ def visualize(
         stop_on_signals(),
         one_sentence_errors(
             *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
-            *(
-                EnvironmentFault,
-                NewFolderError,
-                NumericalError,
-                OSError,
-                RenderingError,
-                TaskSelectionError,
-            ),
+            *(EnvironmentFault, NewFolderError, NumericalError),
+            *(OSError, RenderingError, TaskSelectionError),
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}

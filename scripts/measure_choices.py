@@ -79,15 +79,20 @@ STUDIES = {
         ),
     ),
     "half_cheetah_vel_rllab": Study(
-        settings=("run.meta_iterations=60", "meta_update.final_max_kl=null", "evaluation.every=20"),
+        settings=("run.meta_iterations=20", "meta_update.final_max_kl=null", "evaluation.every=10"),
         changes=(
-            # As many environment steps.
-            "adaptation.num_adaptation_steps=1 adaptation.multi_step=false run.meta_iterations=90",
+            "policy.init_std=1",
             "policy.output_scale=1",
             "policy.activation=relu",
+            # As many environment steps.
+            "adaptation.num_adaptation_steps=1 adaptation.multi_step=false run.meta_iterations=30",
             "meta_update.max_kl=0.01",
             "meta_update.num_cg_iterations=10 meta_update.damping=1e-5",
         ),
+    ),
+    "half_cheetah_dir": Study(
+        settings=("run.meta_iterations=20", "rollout.meta_batch_size=20", "evaluation.every=10"),
+        changes=("policy.init_std=1", "policy.init_std=0.5", "policy.init_std=0.2"),
     ),
 }
 

@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "ranks.json"
 # 2D navigation at the preset's settings; evaluation is no part of what is compared.
 NAVIGATION = ("navigation", "evaluation.every=0", "run.meta_iterations=5", "evaluation.num_tasks=4")
 HALF_CHEETAH = (
-    "half_cheetah_vel",
+    *("half_cheetah_vel", "rollout.meta_batch_size=40"),
     *("evaluation.every=0", "evaluation.num_tasks=2", "evaluation.num_adaptation_steps=0"),
 )
 TIMED_STAGES = ("seconds_sampling", "seconds_adapting", "seconds_updating")

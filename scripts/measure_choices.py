@@ -67,11 +67,7 @@ STUDIES = {
             "adaptation.num_adaptation_steps=1 adaptation.multi_step=false",
             "adaptation.multi_step=false",
             "adaptation.num_adaptation_steps=3",
-            "adaptation.surrogate=likelihood_ratio",
             "meta_update.curvature_stride=1",
-            "meta_update.max_kl=0.02",
-            "meta_update.damping=0.01",
-            "rollout.gae_lambda=0.95",
             # All that the paper has otherwise.
             "policy.output_scale=1 policy.min_std=1e-6 policy.hidden_sizes=[100,100] "
             "policy.activation=relu adaptation.num_adaptation_steps=1 adaptation.multi_step=false "
@@ -92,7 +88,7 @@ STUDIES = {
     ),
     "half_cheetah_dir": Study(
         settings=("run.meta_iterations=20", "rollout.meta_batch_size=20", "evaluation.every=10"),
-        changes=("policy.init_std=1", "policy.init_std=0.5", "policy.init_std=0.2"),
+        changes=("policy.init_std=1",),
     ),
 }
 

@@ -78,10 +78,10 @@ STUDIES = {
         settings=("run.meta_iterations=20", "meta_update.final_max_kl=null", "evaluation.every=10"),
         changes=(
             "policy.init_std=1",
-            "policy.output_scale=1",
-            "policy.activation=relu",
             # As many environment steps.
             "adaptation.num_adaptation_steps=1 adaptation.multi_step=false run.meta_iterations=30",
+            "policy.output_scale=1",
+            "policy.activation=relu",
             "meta_update.max_kl=0.01",
             "meta_update.num_cg_iterations=10 meta_update.damping=1e-5",
         ),

@@ -62,16 +62,17 @@ STUDIES = {
             "policy.hidden_sizes=[100,100]",
             "policy.activation=relu",
             "policy.init_std=0.5",
-            "adaptation.inner_step_size=0.1",
-            "adaptation.later_step_size_ratio=1",
             "adaptation.num_adaptation_steps=1 adaptation.multi_step=false",
             "adaptation.multi_step=false",
-            "adaptation.num_adaptation_steps=3",
             "meta_update.curvature_stride=1",
             # All that the paper has otherwise.
             "policy.output_scale=1 policy.min_std=1e-6 policy.hidden_sizes=[100,100] "
             "policy.activation=relu adaptation.num_adaptation_steps=1 adaptation.multi_step=false "
             "meta_update.curvature_stride=1",
+            # What it might have in place of what it has.
+            "adaptation.num_adaptation_steps=3",
+            "adaptation.inner_step_size=0.1",
+            "adaptation.later_step_size_ratio=1",
         ),
     ),
     "half_cheetah_vel_rllab": Study(

@@ -39,8 +39,6 @@ def test_the_supervised_tables_are_the_scripts():
 
 
 def test_the_table_of_choices_is_the_scripts():
-    if not (ROOT / "scripts" / "results" / "choices.json").exists():
-        pytest.skip("the choices have not been measured")
     assert section("choices") == script("measure_choices").table()
 
 

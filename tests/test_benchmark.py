@@ -1,5 +1,6 @@
 """What the benchmark of speed relies on."""
 
+import math
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -14,7 +15,14 @@ from speed.experiment_process import ExperimentProcess, peak_memory
 from speed.floor import ProductCounter, measure_floor, time_products
 from speed.gymnasium_loop import GYMNASIUMS, OURS, makers, mujocos_warnings_dropped, play
 from speed.sampling import stage_work, time_physics, time_sampler
-from speed.stages import STAGES, UPDATE_STAGES, measured_stages, time_meta_iteration
+from speed.stages import (
+    ROUND_SECONDS,
+    STAGES,
+    UPDATE_STAGES,
+    measured_stages,
+    time_meta_iteration,
+    time_round,
+)
 from torch.func import grad, vmap
 
 from meta_rl.config import load_config
@@ -94,6 +102,12 @@ def test_stages_add_up_and_change_no_result():
     assert set(seconds) == {"whole", *STAGES}
     assert all(value > 0.0 for value in seconds.values())
     assert sum(seconds[name] for name in STAGES) == pytest.approx(seconds["whole"])
+
+
+@pytest.mark.parametrize("seconds", [ROUND_SECONDS / 4.5, ROUND_SECONDS * 4.5])
+def test_a_round_is_as_many_iterations_as_fill_it(monkeypatch: pytest.MonkeyPatch, seconds: float):
+    monkeypatch.setattr("speed.stages.time_meta_iteration", lambda _: {"whole": seconds})
+    assert len(time_round(None)) == max(1, math.ceil(ROUND_SECONDS / seconds))
 
 
 def test_products_are_counted_under_transformations():

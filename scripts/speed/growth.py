@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from speed.experiment_process import ExperimentProcess, peak_memory
-from speed.stages import median_seconds, time_meta_iteration, warm_up
+from speed.stages import median_seconds, time_round, warm_up
 from speed.workloads import HALF_CHEETAH
 
 BASE = {"tasks": 20, "episodes": 10, "horizon": 50, "width": 100, "inner_steps": 1}
@@ -31,7 +31,7 @@ def measure_growth(device: str, num_rounds: int) -> dict[str, Any]:
         iterations: dict[Sizes, list[dict[str, float]]] = {sizes: [] for sizes in processes}
         for _ in range(num_rounds):
             for sizes, process in processes.items():
-                iterations[sizes].append(process.run(time_meta_iteration))
+                iterations[sizes] += process.run(time_round)
         measured = {
             sizes: {**median_seconds(iterations[sizes]), **process.run(peak_memory)}
             for sizes, process in processes.items()

@@ -2,13 +2,14 @@
 
 import statistics
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 from meta_rl.config import load_config
 from meta_rl.training.rl_experiment import RLExperiment
 from speed.experiment_process import ExperimentProcess, peak_memory
 from speed.sampling import stage_work, time_physics, time_sampler
-from speed.stages import median_seconds, time_meta_iteration, warm_up
+from speed.stages import median_seconds, time_round, warm_up
 from speed.workloads import COMPILED, PAPER
 
 
@@ -24,18 +25,18 @@ def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
             process.run(warm_up)
         # Before anything but meta-iterations has run there.
         peaks = {name: process.run(peak_memory) for name, process in processes.items()}
-        iterations: dict[str, list[dict[str, float]]] = {name: [] for name in workloads}
+        rounds: dict[str, list[list[dict[str, float]]]] = {name: [] for name in workloads}
         stages = []
         for number in range(num_rounds):
             for name, process in processes.items():
-                iterations[name].append(process.run(time_meta_iteration))
+                rounds[name].append(process.run(time_round))
             stages.append(processes["half_cheetah"].run(time_stage, number))
     columns = {
         name: {
             "settings": settings,
             "num_rounds": num_rounds,
             "curvature_stride": load_config(settings[0], settings[1:]).meta_update.curvature_stride,
-            **median_seconds(iterations[name]),
+            **median_seconds(list(chain.from_iterable(rounds[name]))),
             **peaks[name],
         }
         for name, settings in workloads.items()
@@ -45,8 +46,8 @@ def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
     )
     for name in ("half_cheetah", "half_cheetah_compiled"):
         columns[name]["meta_iteration_over_physics"] = statistics.median(
-            iteration["whole"] / (2.0 * stage["physics"])
-            for iteration, stage in zip(iterations[name], stages, strict=True)
+            median_seconds(iterations)["seconds_whole"] / (2.0 * stage["physics"])
+            for iterations, stage in zip(rounds[name], stages, strict=True)
         )
     return columns
 

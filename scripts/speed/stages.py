@@ -20,6 +20,7 @@ from meta_rl.training.trainer_state import TrainerState
 Measure = Callable[[str], AbstractContextManager[Any]]
 UPDATE_STAGES = ("gradient", "conjugate_gradient", "line_search")
 STAGES = ("sampling", "advantages", "adaptation", *UPDATE_STAGES, "rest")
+ROUND_SECONDS = 3.0
 
 
 @contextmanager
@@ -83,6 +84,17 @@ def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
         **{name: inner.seconds[name] for name in UPDATE_STAGES},
     }
     return {"whole": whole, **stages, "rest": whole - sum(stages.values())}
+
+
+def time_round(experiment: RLExperiment) -> list[dict[str, float]]:
+    """The next meta-iterations, at least one and as many as fill ``ROUND_SECONDS``.
+
+    Where they take half a second, one alone may be off by half of that.
+    """
+    iterations = [time_meta_iteration(experiment)]
+    while sum(iteration["whole"] for iteration in iterations) < ROUND_SECONDS:
+        iterations.append(time_meta_iteration(experiment))
+    return iterations
 
 
 def warm_up(experiment: RLExperiment) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from speed.stages import ROUND_SECONDS
 from speed.workloads import PAPER
 
 Results = Mapping[str, Any]
@@ -172,13 +173,14 @@ def provenance(device: str, results: Results) -> str:
     gpu = f"{hardware['gpu']}, " if device == "cuda" else ""
     strides = " and ".join(f"{columns[name]['curvature_stride']}th" for name in PAPER)
     num_rounds = columns["half_cheetah"]["num_rounds"]
-    rounds = f"medians of {num_rounds} rounds" if num_rounds > 1 else "measured once"
+    rounds = f"medians of {num_rounds} rounds" if num_rounds > 1 else "one round"
     return (
         f"{DEVICES[device]}: {gpu}{hardware['cpu']}, {hardware['num_cpus']} CPUs, "
         f"{results['num_torch_threads']} torch "
         f"thread{'s' if results['num_torch_threads'] > 1 else ''}, torch {versions['torch']}, "
         f"mujoco {versions['mujoco']}, gymnasium {versions['gymnasium']}, commit "
-        f"{machine['git']['commit'][:7]}, {machine['start_time'][:10]}; {rounds}. 10 CG "
+        f"{machine['git']['commit'][:7]}, {machine['start_time'][:10]}; {rounds} "
+        f"(of meta-iterations, at least {ROUND_SECONDS:.0f} s in each). 10 CG "
         f"iterations, curvature from every {strides} time step."
     )
 

@@ -73,18 +73,24 @@ STUDIES = {
             "adaptation.num_adaptation_steps=3",
             "adaptation.inner_step_size=0.1",
             "adaptation.later_step_size_ratio=1",
+            "rollout.standardise_advantages=false",
+            "rollout.gae_lambda=0.95",
         ),
     ),
     "half_cheetah_vel_rllab": Study(
         settings=("run.meta_iterations=20", "meta_update.final_max_kl=null", "evaluation.every=10"),
         changes=(
             "policy.init_std=1",
+            "policy.init_std=0.2",
             # As many environment steps.
             "adaptation.num_adaptation_steps=1 adaptation.multi_step=false run.meta_iterations=30",
             "policy.output_scale=1",
             "policy.activation=relu",
             "meta_update.max_kl=0.01",
             "meta_update.num_cg_iterations=10 meta_update.damping=1e-5",
+            "adaptation.inner_step_size=0.2",
+            "rollout.standardise_advantages=false",
+            "rollout.gae_lambda=0.95",
         ),
     ),
     "half_cheetah_dir": Study(

@@ -9,7 +9,11 @@ from meta_rl.types import PolicyGradientBatch, RolloutBatch
 
 
 def policy_gradient_batch(
-    rollouts: RolloutBatch, *, discount_factor: float, gae_lambda: float
+    rollouts: RolloutBatch,
+    *,
+    discount_factor: float,
+    gae_lambda: float,
+    standardise_advantages: bool = True,
 ) -> PolicyGradientBatch:
     """Baseline, GAE and standardisation, per task and stage (MAML paper, appendix A.2).
 
@@ -21,6 +25,7 @@ def policy_gradient_batch(
         rollouts: episodes of one stage.
         discount_factor: gamma.
         gae_lambda: lambda.
+        standardise_advantages: whether they get mean 0 and standard deviation 1 in each task.
 
     Returns:
         [M, E, T, ...] tensors on the rollouts' device.
@@ -41,6 +46,6 @@ def policy_gradient_batch(
         observation=rollouts.observation,
         action=rollouts.action,
         old_log_prob=rollouts.log_prob,
-        advantage=standardise(advantage, weight),
+        advantage=standardise(advantage, weight) if standardise_advantages else advantage,
         weight=weight,
     )

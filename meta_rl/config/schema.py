@@ -150,6 +150,11 @@ class RolloutConfig(Section):
         le=1,
         description="Bias (0) against variance (1) in generalised advantage estimation.",
     )
+    standardise_advantages: bool = Field(
+        default=True,
+        description="Give each task's advantages mean 0 and standard deviation 1; without it, "
+        "inner_step_size has to suit the scale of the returns.",
+    )
     num_threads: int = Field(
         default=0,
         ge=0,

@@ -32,6 +32,7 @@ class AdaptationSettings:
         horizon: longest episode, in steps.
         discount_factor: gamma.
         gae_lambda: lambda.
+        standardise_advantages: whether they get mean 0 and standard deviation 1 in each task.
         max_diverged_share: largest share of a step's episodes that may end by divergence.
         steps_per_chunk: how many steps are differentiated at once, see ``maml_trpo_update``.
     """
@@ -42,6 +43,7 @@ class AdaptationSettings:
     horizon: int
     discount_factor: float
     gae_lambda: float
+    standardise_advantages: bool
     max_diverged_share: float
     steps_per_chunk: int
 
@@ -115,6 +117,7 @@ def collect_and_adapt(
                     rollouts,
                     discount_factor=settings.discount_factor,
                     gae_lambda=settings.gae_lambda,
+                    standardise_advantages=settings.standardise_advantages,
                 )
             checks.advantages(batch)
         episodes.append(rollouts)

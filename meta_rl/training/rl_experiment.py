@@ -175,6 +175,7 @@ def adaptation_settings(
         horizon=config.rollout.horizon,
         discount_factor=config.rollout.discount_factor,
         gae_lambda=config.rollout.gae_lambda,
+        standardise_advantages=config.rollout.standardise_advantages,
         max_diverged_share=config.rollout.max_diverged_share,
         steps_per_chunk=steps_per_chunk(config, device),
     )

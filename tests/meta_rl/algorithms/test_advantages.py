@@ -50,8 +50,8 @@ def make(length, *, horizon=4, seed=0, terminated=(), truncated=()):
     )
 
 
-def compute(rollouts):
-    return policy_gradient_batch(rollouts, discount_factor=GAMMA, gae_lambda=LAMBDA)
+def compute(rollouts, **settings):
+    return policy_gradient_batch(rollouts, discount_factor=GAMMA, gae_lambda=LAMBDA, **settings)
 
 
 def by_definition(rollouts):
@@ -103,6 +103,8 @@ def test_equals_the_definition(rollouts):
     advantage = compute(rollouts).advantage
     expected = standardised(by_definition(rollouts), rollouts.valid)
     assert_close(advantage, expected, rtol=1e-6, atol=1e-6)
+    raw = compute(rollouts, standardise_advantages=False).advantage
+    assert_close(raw, by_definition(rollouts), rtol=1e-6, atol=1e-6)
 
 
 def test_cut_early_bootstraps_and_terminated_does_not():

@@ -89,6 +89,7 @@ STUDIES = {
             "meta_update.max_kl=0.01",
             "meta_update.num_cg_iterations=10 meta_update.damping=1e-5",
             "adaptation.inner_step_size=0.2",
+            "adaptation.inner_step_size=0.05",
             "rollout.standardise_advantages=false",
             "rollout.gae_lambda=0.95",
         ),

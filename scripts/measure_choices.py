@@ -78,7 +78,11 @@ STUDIES = {
         ),
     ),
     "half_cheetah_vel_rllab": Study(
-        settings=("run.meta_iterations=20", "meta_update.final_max_kl=null", "evaluation.every=10"),
+        settings=(
+            *("run.meta_iterations=20", "meta_update.final_max_kl=null", "evaluation.every=10"),
+            # The paper's, until half of it proved better.
+            "adaptation.inner_step_size=0.1",
+        ),
         changes=(
             "policy.init_std=1",
             "policy.init_std=0.2",
@@ -90,6 +94,7 @@ STUDIES = {
             "meta_update.num_cg_iterations=10 meta_update.damping=1e-5",
             "adaptation.inner_step_size=0.2",
             "adaptation.inner_step_size=0.05",
+            "adaptation.inner_step_size=0.025",
             "rollout.standardise_advantages=false",
             "rollout.gae_lambda=0.95",
         ),

@@ -26,6 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "ranks.json"
 NAVIGATION = ("navigation", "evaluation.every=0", "run.meta_iterations=5", "evaluation.num_tasks=4")
 HALF_CHEETAH = (
     *("half_cheetah_vel", "rollout.meta_batch_size=40"),
+    *("adaptation.num_adaptation_steps=1", "adaptation.multi_step=false"),
     *("evaluation.every=0", "evaluation.num_tasks=2", "evaluation.num_adaptation_steps=0"),
 )
 TIMED_STAGES = ("seconds_sampling", "seconds_adapting", "seconds_updating")

@@ -7,6 +7,7 @@ HALF_CHEETAH = (
     "rollout.horizon=200",
     "policy.hidden_sizes=[100,100]",
     "adaptation.num_adaptation_steps=1",
+    "adaptation.multi_step=false",
     "meta_update.num_cg_iterations=10",
 )
 NAVIGATION = (

@@ -22,7 +22,7 @@ from speed.rates import measure_rates
 from speed.table import DEVICES, section_table, speed_tables
 
 from meta_rl.training.device import DeviceError, resolve_device
-from meta_rl.training.provenance import describe_process
+from meta_rl.training.record.provenance import describe_process
 
 RESULTS = {
     device: Path(__file__).parent / "results" / f"benchmark_{device}.json" for device in DEVICES

@@ -30,7 +30,7 @@ from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
 from meta_rl.training import task_sources
 from meta_rl.training.compilation import TorchCompiler
-from meta_rl.training.provenance import describe_process
+from meta_rl.training.record.provenance import describe_process
 from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.types import Examples, Params, SupervisedBatch
 

@@ -34,8 +34,8 @@ from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training import rl_loop
 from meta_rl.training.checkpoint import find_checkpoints
 from meta_rl.training.jobs import resume_run, start_run
+from meta_rl.training.record.run_log import RunLog
 from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.run_log import RunLog
 
 SETTINGS = ("run.device=cpu", "run.meta_iterations=6", "rollout.num_threads=1", "rollout.horizon=5")
 # What a run checkpoints and keeps; the numbers of a run do not depend on it.

@@ -26,9 +26,9 @@ from meta_rl.training.checkpoint import (
     read_best,
     save_checkpoint,
 )
-from meta_rl.training.evaluation_table import EvaluationTableError, read_test_scores
-from meta_rl.training.packaged_runs import PACKAGED_RUNS
-from meta_rl.training.run_directory import is_finished
+from meta_rl.training.record.evaluation_table import EvaluationTableError, read_test_scores
+from meta_rl.training.record.run_directory import is_finished
+from meta_rl.training.saved_policies.packaged_runs import PACKAGED_RUNS
 from meta_rl.training.supervised_curve import half_width
 
 MAX_BYTES = 300_000

@@ -28,15 +28,15 @@ from meta_rl.ops.statistics import stratified_bootstrap_interval
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.atomic_files import write_text_atomically
 from meta_rl.training.checkpoint import CheckpointError
-from meta_rl.training.comparison import as_reference
 from meta_rl.training.device import DeviceError
-from meta_rl.training.evaluation_summary import NUM_RESAMPLES, env_steps_used
 from meta_rl.training.jobs import complete_run
-from meta_rl.training.provenance import describe_process
-from meta_rl.training.run_directory import RunDirectoryError
-from meta_rl.training.saved_policy import (
+from meta_rl.training.record.atomic_files import write_text_atomically
+from meta_rl.training.record.provenance import describe_process
+from meta_rl.training.record.run_directory import RunDirectoryError
+from meta_rl.training.saved_policies.comparison import as_reference
+from meta_rl.training.saved_policies.evaluation_summary import NUM_RESAMPLES, env_steps_used
+from meta_rl.training.saved_policies.saved_policy import (
     SavedPolicy,
     evaluate_policy,
     load_policy,

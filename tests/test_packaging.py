@@ -61,7 +61,8 @@ def test_the_wheel_holds_both_packages_and_the_presets(tmp_path: Path):
     assert b"meta-rl = meta_rl.cli:main" in entry_points
     code = (
         "from meta_rl.config import load_config; print(load_config('smoke').env.id);"
-        "from pathlib import Path; from meta_rl.training.packaged_runs import find_run;"
+        "from pathlib import Path;"
+        "from meta_rl.training.saved_policies.packaged_runs import find_run;"
         "print(find_run(Path('pretrained/navigation')))"
     )
     loaded = subprocess.run(

@@ -38,12 +38,12 @@ def report(
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
     from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.comparison import ComparisonError
     from meta_rl.training.device import DeviceError
-    from meta_rl.training.evaluation_job import TaskChoice, load_groups
-    from meta_rl.training.held_out_tasks import TaskSelectionError
-    from meta_rl.training.packaged_runs import find_run
-    from meta_rl.training.plain_line import print_line
+    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.saved_policies.comparison import ComparisonError
+    from meta_rl.training.saved_policies.evaluation_job import TaskChoice, load_groups
+    from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
+    from meta_rl.training.saved_policies.packaged_runs import find_run
     from meta_rl.training.sweep.index import SweepError, run_directories
 
     console = Console(stderr=True)

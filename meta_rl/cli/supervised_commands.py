@@ -35,10 +35,10 @@ def evaluate_supervised(
     """
     from meta_rl.reporting.supervised_files import write_evaluation
     from meta_rl.reporting.supervised_tables import print_supervised_curves
-    from meta_rl.training.atomic_files import check_unused, new_folder
-    from meta_rl.training.evaluation_job import evaluation_folder
+    from meta_rl.training.record.atomic_files import check_unused, new_folder
     from meta_rl.training.run_kinds import parameter_names_of
-    from meta_rl.training.supervised_evaluation import (
+    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
+    from meta_rl.training.saved_policies.supervised_evaluation import (
         evaluate_initialisation,
         load_initialisations,
     )
@@ -79,9 +79,12 @@ def visualize_supervised(
     """
     from meta_rl.config import ConfigError, SineRunConfig
     from meta_rl.reporting.supervised_files import write_pictures
-    from meta_rl.training.atomic_files import check_unused, new_folder
-    from meta_rl.training.evaluation_job import evaluation_folder
-    from meta_rl.training.supervised_evaluation import adapt_to_tasks, load_initialisations
+    from meta_rl.training.record.atomic_files import check_unused, new_folder
+    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
+    from meta_rl.training.saved_policies.supervised_evaluation import (
+        adapt_to_tasks,
+        load_initialisations,
+    )
 
     if num_tasks is not None and num_tasks < 1:
         raise ConfigError(f"--num-tasks should be at least 1, but is {num_tasks}")

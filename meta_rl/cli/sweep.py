@@ -70,7 +70,7 @@ def sweep(
     from rich.console import Console
 
     from meta_rl.cpus import num_usable_cpus
-    from meta_rl.training.folder_lock import FolderLockError, lock_folder
+    from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
     from meta_rl.training.sweep.index import SweepError, create_sweep
     from meta_rl.training.sweep.progress import SweepProgress, summary
     from meta_rl.training.sweep.scheduler import watch, work_through
@@ -118,7 +118,7 @@ def _print_table(console: "Console", runs: Sequence["SweepRun"]) -> None:
     # Here, because it needs torch, which would slow down the start and fill memory meanwhile.
     from meta_rl.reporting.sweep_table import print_sweep_table
     from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.evaluation_table import EvaluationTableError
+    from meta_rl.training.record.evaluation_table import EvaluationTableError
 
     with one_sentence_errors(CheckpointError, EvaluationTableError):
         print_sweep_table(console, runs)

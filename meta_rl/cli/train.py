@@ -55,9 +55,9 @@ def train(
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
-    from meta_rl.training.plain_line import print_line
     from meta_rl.training.ranks import RankError, is_restart, join_ranks
-    from meta_rl.training.run_directory import RunDirectoryError, run_to_restart
+    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.run_directory import RunDirectoryError, run_to_restart
 
     with (
         stop_on_signals(),

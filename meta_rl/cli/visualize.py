@@ -69,16 +69,16 @@ def visualize(
     from meta_rl.rollouts.replay import RenderingError
     from meta_rl.rollouts.sampler import NumericalError
     from meta_rl.tasks.image_classes import DatasetError
-    from meta_rl.training.atomic_files import NewFolderError, check_unused, new_folder
     from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.comparison import ComparisonError, with_settings
     from meta_rl.training.device import DeviceError
-    from meta_rl.training.evaluation_job import evaluation_folder
-    from meta_rl.training.held_out_tasks import TaskSelectionError
-    from meta_rl.training.packaged_runs import find_run
-    from meta_rl.training.plain_line import print_line
-    from meta_rl.training.saved_policy import load_policy
-    from meta_rl.training.supervised_evaluation import is_supervised
+    from meta_rl.training.record.atomic_files import NewFolderError, check_unused, new_folder
+    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.saved_policies.comparison import ComparisonError, with_settings
+    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
+    from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
+    from meta_rl.training.saved_policies.packaged_runs import find_run
+    from meta_rl.training.saved_policies.saved_policy import load_policy
+    from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
 
     console = Console()
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.comparison import PolicyGroup
-from meta_rl.training.evaluation_summary import (
+from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.saved_policies.comparison import PolicyGroup
+from meta_rl.training.saved_policies.evaluation_summary import (
     BOOTSTRAP,
     TaskGains,
     env_steps_used,
@@ -16,7 +17,6 @@ from meta_rl.training.evaluation_summary import (
     mean_curve,
     task_gains,
 )
-from meta_rl.training.plain_line import print_line
 
 _NUM_BEST_AND_WORST = 3
 _MAX_LOSING = 10

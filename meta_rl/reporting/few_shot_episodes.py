@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
-from meta_rl.training.supervised_evaluation import AdaptedTasks
+from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
 

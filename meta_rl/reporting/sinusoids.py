@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from meta_rl.training.supervised_evaluation import AdaptedTasks
+from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 
 _NUM_STEPS_SHOWN = 5
 

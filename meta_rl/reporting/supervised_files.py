@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from meta_rl.reporting.adaptation_plot import save_figure
 from meta_rl.reporting.few_shot_episodes import episode_figure
 from meta_rl.reporting.sinusoids import sinusoid_figure
+from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
-from meta_rl.training.supervised_evaluation import AdaptedTasks
 
 
 def write_evaluation(

@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from meta_rl.training.checkpoint import read_best
-from meta_rl.training.evaluation_summary import BOOTSTRAP, interquartile_means_of_scores
-from meta_rl.training.evaluation_table import read_test_scores
-from meta_rl.training.plain_line import print_line
+from meta_rl.training.record.evaluation_table import read_test_scores
+from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.saved_policies.evaluation_summary import (
+    BOOTSTRAP,
+    interquartile_means_of_scores,
+)
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.plan import short_labels
 

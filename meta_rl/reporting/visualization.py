@@ -20,12 +20,12 @@ from meta_rl.reporting.video import write_gif, write_mp4
 from meta_rl.rollouts.environments import ShardedEnv, make_env, make_single_env
 from meta_rl.rollouts.replay import check_drawing
 from meta_rl.training.evaluation import Evaluation
-from meta_rl.training.held_out_tasks import (
+from meta_rl.training.saved_policies.held_out_tasks import (
     TaskSelectionError,
     extrapolation_warning,
     sampled_tasks,
 )
-from meta_rl.training.saved_policy import SavedPolicy, evaluate_policy
+from meta_rl.training.saved_policies.saved_policy import SavedPolicy, evaluate_policy
 
 MAX_GIF_BYTES = 1_000_000
 # Enough for a band of percentiles; each costs a few hundredths of a second.

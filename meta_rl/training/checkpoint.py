@@ -23,7 +23,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from meta_rl.config import AnyConfig, ConfigError, config_from_mapping
-from meta_rl.training.atomic_files import sync_folder, write_durably, write_text_atomically
+from meta_rl.training.record.atomic_files import sync_folder, write_durably, write_text_atomically
 from meta_rl.types import Params
 
 _NAME = re.compile(r"iteration_(\d{6,})")

@@ -18,17 +18,17 @@ from meta_rl.training.checkpoint import (
     load_checkpoint,
     repair_best,
 )
-from meta_rl.training.plain_line import print_line
-from meta_rl.training.progress import Progress
 from meta_rl.training.ranks import ALONE, Ranks
-from meta_rl.training.run_directory import (
+from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.record.progress import Progress
+from meta_rl.training.record.run_directory import (
     RunDirectory,
     create_run_directory,
     is_finished,
     open_run_directory,
 )
+from meta_rl.training.record.run_log import RunLog, SilentLog
 from meta_rl.training.run_kinds import kind_of
-from meta_rl.training.run_log import RunLog, SilentLog
 from meta_rl.training.seeding import Split
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.types import Params

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from meta_rl.training.line_file import LineFile
+from meta_rl.training.record.line_file import LineFile
 
 
 class MetricsSink(Protocol):

@@ -8,8 +8,8 @@ from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.compilation import TorchCompiler
 from meta_rl.training.episode_summary import episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
+from meta_rl.training.record.run_log import TrainingLog
 from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.run_log import TrainingLog
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.trainer_state import TrainerState

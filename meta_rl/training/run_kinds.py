@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from meta_rl.config import AnyConfig, Config, FewShotRunConfig, SineRunConfig
-from meta_rl.training.evaluation_table import RL_VALUE_NAMES
-from meta_rl.training.progress import (
+from meta_rl.training.record.evaluation_table import RL_VALUE_NAMES
+from meta_rl.training.record.progress import (
     FEW_SHOT_COLUMNS,
     RL_COLUMNS,
     SINE_COLUMNS,

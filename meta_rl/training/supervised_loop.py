@@ -11,7 +11,7 @@ from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.compilation import TorchCompiler
-from meta_rl.training.run_log import RunLog
+from meta_rl.training.record.run_log import RunLog
 from meta_rl.training.seeding import Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width

@@ -9,8 +9,8 @@ from meta_rl.ops.statistics import interquartile_mean
 from meta_rl.reporting.report.packing import rounded
 from meta_rl.reporting.report.run_record import run_dir_of
 from meta_rl.training.adaptation_curve import QUANTILE_95
-from meta_rl.training.comparison import Comparison, PolicyGroup
-from meta_rl.training.evaluation_summary import (
+from meta_rl.training.saved_policies.comparison import Comparison, PolicyGroup
+from meta_rl.training.saved_policies.evaluation_summary import (
     BOOTSTRAP,
     env_steps_used,
     interquartile_means,

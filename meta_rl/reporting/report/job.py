@@ -12,12 +12,12 @@ from meta_rl.reporting.report.report_data import report_data
 from meta_rl.reporting.report.run_record import RunRecord, read_run, run_dir_of
 from meta_rl.reporting.report.task_choice import choose_tasks
 from meta_rl.rollouts.environments import EnvironmentFault
-from meta_rl.training.atomic_files import write_text_atomically
 from meta_rl.training.checkpoint import read_best
 from meta_rl.training.evaluation import Evaluation
-from meta_rl.training.evaluation_job import LoadedGroup, TaskChoice, compare
-from meta_rl.training.packaged_runs import is_packaged
-from meta_rl.training.saved_policy import SavedPolicy
+from meta_rl.training.record.atomic_files import write_text_atomically
+from meta_rl.training.saved_policies.evaluation_job import LoadedGroup, TaskChoice, compare
+from meta_rl.training.saved_policies.packaged_runs import is_packaged
+from meta_rl.training.saved_policies.saved_policy import SavedPolicy
 from meta_rl.training.sweep.index import is_sweep
 
 _NUM_REPLAYED_TASKS = 6

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meta_rl.training.saved_policy import SavedPolicy
+from meta_rl.training.saved_policies.saved_policy import SavedPolicy
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.config import AnyConfig, ConfigError, config_to_yaml, load_config
-from meta_rl.training.atomic_files import sync_folder, write_text_atomically
+from meta_rl.training.record.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.sweep.plan import SweepPlan
 
 _INDEX = "sweep.json"

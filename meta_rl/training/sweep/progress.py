@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from meta_rl.training.plain_line import print_line
+from meta_rl.training.record.plain_line import print_line
 from meta_rl.training.sweep.scheduler import RunState, WatchedRun
 
 _LINE_EVERY_S = 60.0

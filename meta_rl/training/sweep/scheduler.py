@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meta_rl.training.run_directory import is_finished
+from meta_rl.training.record.run_directory import is_finished
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.run_status import RunStatus, read_status
 from meta_rl.training.sweep.training_process import TrainingProcess

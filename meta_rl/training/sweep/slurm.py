@@ -12,8 +12,8 @@ from typing import Any
 
 from meta_rl.config.problems import did_you_mean
 from meta_rl.cpus import num_usable_cpus
-from meta_rl.training.atomic_files import write_text_atomically
-from meta_rl.training.run_directory import is_finished
+from meta_rl.training.record.atomic_files import write_text_atomically
+from meta_rl.training.record.run_directory import is_finished
 from meta_rl.training.sweep.index import SweepError, SweepRun
 from meta_rl.training.sweep.training_process import TrainingProcess
 

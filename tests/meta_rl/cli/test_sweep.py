@@ -22,7 +22,7 @@ from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import start_run
-from meta_rl.training.run_directory import is_finished
+from meta_rl.training.record.run_directory import is_finished
 from meta_rl.training.sweep.index import run_directories
 
 CHECKOUT = Path(__file__).parents[3]

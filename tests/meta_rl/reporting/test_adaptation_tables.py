@@ -12,7 +12,7 @@ from meta_rl.reporting.adaptation_tables import (
     print_tasks,
 )
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.evaluation_summary import TaskGains, task_gains
+from meta_rl.training.saved_policies.evaluation_summary import TaskGains, task_gains
 
 
 def test_any_number_of_adaptation_steps_fits_into_eighty_columns():

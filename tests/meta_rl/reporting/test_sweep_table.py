@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from meta_rl.reporting.sweep_table import kept_score, print_sweep_table, shown_steps
-from meta_rl.training.evaluation_table import EvaluationTable
+from meta_rl.training.record.evaluation_table import EvaluationTable
 from meta_rl.training.sweep.index import SweepRun
 
 

@@ -22,9 +22,12 @@ from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.training import compilation
 from meta_rl.training.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import resume_run, start_run
+from meta_rl.training.saved_policies.supervised_evaluation import (
+    evaluate_initialisation,
+    load_initialisations,
+)
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.supervised_curve import SupervisedCurve
-from meta_rl.training.supervised_evaluation import evaluate_initialisation, load_initialisations
 from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_state import restore_supervised
 

@@ -19,7 +19,11 @@ from meta_rl.reporting.report.solid_poses import (
 from meta_rl.reporting.report.task_choice import ChosenTask
 from meta_rl.rollouts.replay import Replay, Scene, ScenePose
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.saved_policy import SavedPolicy, evaluate_policy, untrained_policy
+from meta_rl.training.saved_policies.saved_policy import (
+    SavedPolicy,
+    evaluate_policy,
+    untrained_policy,
+)
 
 
 def unpack(packed):

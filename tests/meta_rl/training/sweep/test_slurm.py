@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from meta_rl.cli import app
-from meta_rl.training.run_directory import is_finished
+from meta_rl.training.record.run_directory import is_finished
 from meta_rl.training.sweep.index import SweepError, create_sweep
 from meta_rl.training.sweep.plan import make_plan
 from meta_rl.training.sweep.slurm import parse_options, submit, submitted_jobs

@@ -23,7 +23,7 @@ from meta_rl.training.checkpoint import (
     load_checkpoint,
     read_best,
 )
-from meta_rl.training.comparison import ComparisonError
+from meta_rl.training.saved_policies.comparison import ComparisonError
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_experiment import SupervisedExperiment

@@ -9,7 +9,7 @@ from rich.console import Console
 from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.jobs import start_run
-from meta_rl.training.saved_policy import evaluate_policy, load_policy
+from meta_rl.training.saved_policies.saved_policy import evaluate_policy, load_policy
 
 
 @pytest.fixture(scope="module")

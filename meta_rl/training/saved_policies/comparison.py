@@ -10,7 +10,7 @@ from meta_rl.config import Config, config_from_mapping
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.evaluation import Evaluation
-from meta_rl.training.saved_policy import SavedPolicy, evaluate_policy
+from meta_rl.training.saved_policies.saved_policy import SavedPolicy, evaluate_policy
 
 
 class ComparisonError(ValueError):

@@ -11,7 +11,8 @@ import numpy as np
 
 from meta_rl.config import Config
 from meta_rl.rollouts.environments import ShardedEnv, make_env
-from meta_rl.training.comparison import (
+from meta_rl.training.evaluation import Evaluation
+from meta_rl.training.saved_policies.comparison import (
     Comparison,
     ComparisonError,
     Evaluator,
@@ -22,16 +23,15 @@ from meta_rl.training.comparison import (
     differing_settings,
     with_settings,
 )
-from meta_rl.training.evaluation import Evaluation
-from meta_rl.training.held_out_tasks import (
+from meta_rl.training.saved_policies.held_out_tasks import (
     TaskSelectionError,
     extrapolation_warning,
     grid_of_tasks,
     read_tasks,
     sampled_tasks,
 )
-from meta_rl.training.packaged_runs import find_run, is_packaged
-from meta_rl.training.saved_policy import SavedPolicy, load_policy, untrained_policy
+from meta_rl.training.saved_policies.packaged_runs import find_run, is_packaged
+from meta_rl.training.saved_policies.saved_policy import SavedPolicy, load_policy, untrained_policy
 from meta_rl.training.sweep.index import is_sweep
 
 RANDOM = "random"

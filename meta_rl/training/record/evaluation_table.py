@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.line_file import LineFile
+from meta_rl.training.record.line_file import LineFile
 
 _FIRST_COLUMNS = ["meta_iteration", "split", "task_index"]
 RL_VALUE_NAMES = ("episode", "episode_return")

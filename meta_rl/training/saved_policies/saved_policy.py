@@ -20,8 +20,8 @@ from meta_rl.training.checkpoint import (
 )
 from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import Evaluation, evaluate
-from meta_rl.training.held_out_tasks import sampled_tasks
 from meta_rl.training.rl_experiment import evaluation_settings, make_inner_loop
+from meta_rl.training.saved_policies.held_out_tasks import sampled_tasks
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.types import Params
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.training.atomic_files import NewFolderError, new_folder
+from meta_rl.training.record.atomic_files import NewFolderError, new_folder
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path):

@@ -7,16 +7,16 @@ from meta_rl.config import AnyConfig
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.checkpoint import save_checkpoint
 from meta_rl.training.episode_summary import EpisodeSummary
-from meta_rl.training.evaluation_table import RL_VALUE_NAMES, EvaluationTable
 from meta_rl.training.metrics import JsonlSink, MetricsSink
-from meta_rl.training.progress import Progress
-from meta_rl.training.run_directory import RunDirectory
+from meta_rl.training.record.evaluation_table import RL_VALUE_NAMES, EvaluationTable
+from meta_rl.training.record.progress import Progress
+from meta_rl.training.record.run_directory import RunDirectory
+from meta_rl.training.record.wandb_sink import WandbSink
 from meta_rl.training.seeding import Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_state import SupervisedState
 from meta_rl.training.trainer_state import TrainerState
-from meta_rl.training.wandb_sink import WandbSink
 from meta_rl.types import MetaUpdateStats
 
 

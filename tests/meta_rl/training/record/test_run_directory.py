@@ -12,8 +12,8 @@ import torch
 
 import meta_rl
 from meta_rl.config import Config, config_from_mapping, load_config
-from meta_rl.training import provenance
-from meta_rl.training.run_directory import (
+from meta_rl.training.record import provenance
+from meta_rl.training.record.run_directory import (
     RunDirectoryError,
     create_run_directory,
     is_finished,
@@ -95,7 +95,7 @@ def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     def disk_full(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("meta_rl.training.run_directory.write_text_atomically", disk_full)
+    monkeypatch.setattr("meta_rl.training.record.run_directory.write_text_atomically", disk_full)
     with pytest.raises(RunDirectoryError, match="cannot be written: No space left"):
         create_run_directory(config_with(dir=str(tmp_path / "run")), "name")
     assert list(tmp_path.iterdir()) == []
@@ -133,7 +133,8 @@ def test_one_process_writes_at_a_time(tmp_path: Path):
     with create_run_directory(config_with(dir=str(path)), "name"):
         code = (
             "import sys, pathlib\n"
-            "from meta_rl.training.run_directory import RunDirectoryError, open_run_directory\n"
+            "from meta_rl.training.record.run_directory import RunDirectoryError\n"
+            "from meta_rl.training.record.run_directory import open_run_directory\n"
             "try: open_run_directory(pathlib.Path(sys.argv[1]))\n"
             "except RunDirectoryError as error: print(error)\n"
         )

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.training.atomic_files import write_durably
-from meta_rl.training.comparison import Comparison, PolicyGroup
-from meta_rl.training.evaluation_summary import (
+from meta_rl.training.record.atomic_files import write_durably
+from meta_rl.training.record.provenance import describe_process
+from meta_rl.training.saved_policies.comparison import Comparison, PolicyGroup
+from meta_rl.training.saved_policies.evaluation_summary import (
     BOOTSTRAP,
     env_steps_used,
     interquartile_means,
     mean_curve,
     task_gains,
 )
-from meta_rl.training.provenance import describe_process
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from meta_rl.config import ConfigError, load_config
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training import comparison
-from meta_rl.training.comparison import (
+from meta_rl.training.saved_policies import comparison
+from meta_rl.training.saved_policies.comparison import (
     ComparisonError,
     Evaluator,
     as_reference,
@@ -19,7 +19,11 @@ from meta_rl.training.comparison import (
     differing_settings,
     with_settings,
 )
-from meta_rl.training.saved_policy import SavedPolicy, evaluate_policy, untrained_policy
+from meta_rl.training.saved_policies.saved_policy import (
+    SavedPolicy,
+    evaluate_policy,
+    untrained_policy,
+)
 
 TASKS = np.array([[0.1, 0.2], [0.3, -0.4], [0.0, 0.5]])
 

@@ -8,7 +8,7 @@ import pytest
 
 from meta_rl.config import load_config
 from meta_rl.rollouts.environments import make_env
-from meta_rl.training.held_out_tasks import (
+from meta_rl.training.saved_policies.held_out_tasks import (
     TaskSelectionError,
     extrapolation_warning,
     grid_of_tasks,

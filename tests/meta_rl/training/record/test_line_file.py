@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.training.line_file import LineFile, LineFileError
+from meta_rl.training.record.line_file import LineFile, LineFileError
 
 
 def everything(line: str) -> bool:
@@ -34,7 +34,7 @@ def test_a_line_that_does_not_fit_leaves_no_part_of_it(tmp_path: Path):
     path = tmp_path / "lines"
     code = (
         "import pathlib, resource, sys\n"
-        "from meta_rl.training.line_file import LineFile, LineFileError\n"
+        "from meta_rl.training.record.line_file import LineFile, LineFileError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))\n"
         "file = LineFile(pathlib.Path(sys.argv[1]), lambda line: True)\n"
         "file.append('123456\\n')\n"

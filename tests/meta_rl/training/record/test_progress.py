@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from meta_rl.training.progress import SINE_COLUMNS, Progress, format_returns
+from meta_rl.training.record.progress import SINE_COLUMNS, Progress, format_returns
 
 RECORD = {
     "meta_iteration": 2,
@@ -68,7 +68,7 @@ def test_validation_has_a_line_of_its_own():
 
 def test_the_eta_is_what_remains_at_the_pace_so_far(monkeypatch):
     now = iter([100.0, 110.0, 130.0])
-    monkeypatch.setattr("meta_rl.training.progress.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("meta_rl.training.record.progress.time.perf_counter", lambda: next(now))
     first, second = plain(
         RECORD | {"meta_iteration": 3}, RECORD | {"meta_iteration": 4}, num_completed=2
     )

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.evaluation_summary import (
+from meta_rl.training.saved_policies.evaluation_summary import (
     env_steps_used,
     interquartile_means,
     mean_curve,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from meta_rl.config import AnyConfig, config_to_yaml
-from meta_rl.training.atomic_files import sync_folder, write_text_atomically
-from meta_rl.training.folder_lock import FolderLockError, lock_folder
-from meta_rl.training.provenance import describe_process
+from meta_rl.training.record.atomic_files import sync_folder, write_text_atomically
+from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
+from meta_rl.training.record.provenance import describe_process
 
 
 class RunDirectoryError(ValueError):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from meta_rl.config import AnyConfig
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.atomic_files import write_text_atomically
+from meta_rl.training.record.atomic_files import write_text_atomically
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
 
 _TIMEOUT_S = 30.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_rl.training.evaluation_table import (
+from meta_rl.training.record.evaluation_table import (
     EvaluationTable,
     EvaluationTableError,
     read_test_curves,

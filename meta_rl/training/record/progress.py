@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from meta_rl.training.plain_line import print_line
+from meta_rl.training.record.plain_line import print_line
 
 _NUM_ROWS = 15
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from meta_rl.training.atomic_files import keep_lines
+from meta_rl.training.record.atomic_files import keep_lines
 
 
 class LineFileError(OSError):

@@ -1,0 +1,1 @@
+"""What a training writes down: on disk, on the screen and to Weights & Biases."""

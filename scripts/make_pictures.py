@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Makes the README's pictures from two finished runs, with ``meta-rl visualize``.
 
-    .venv/bin/python scripts/make_pictures.py runs/NAVIGATION runs/HALF_CHEETAH_VEL
+    .venv/bin/python scripts/make_pictures.py pretrained/navigation pretrained/half_cheetah_vel
 
 They go to scripts/results/pictures/, with the commits and iterations that they show in
 sources.json.
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from meta_rl.training.saved_policies.packaged_runs import find_run
 
 PICTURES = Path(__file__).parent / "results" / "pictures"
 GOALS = "-0.35,0.3;0.4,0.2;0.1,-0.4"
@@ -66,6 +68,7 @@ def copy_figure(figure: Path) -> None:
 
 def source(run: Path) -> dict[str, Any]:
     """What a run is known by."""
+    run = find_run(run)
     facts = json.loads((run / "run.json").read_text())
     best = json.loads((run / "best.json").read_text())
     known = {key: facts[key] for key in ("name", "seed", "git", "versions", "hardware")}

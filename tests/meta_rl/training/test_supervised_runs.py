@@ -253,6 +253,8 @@ def test_scores_choose_low_losses_and_high_accuracies():
     assert images.interval[1] == pytest.approx(1.959964 * 0.05)
 
 
+# See test_a_compiled_update_is_the_same_update_and_resumes_to_the_bit.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("preset", "overrides"),
     [

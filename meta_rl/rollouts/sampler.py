@@ -31,7 +31,8 @@ def collect(
     """Plays one episode in every simulation of ``env``, each task's own policy acting.
 
     Episodes that end early are not stepped any further. All random numbers are given: the same
-    arguments return the same batch, whatever the number of threads.
+    arguments return the same batch, whatever the number of physics threads. Run it inside
+    ``single_torch_thread``, as ``collect_sharded`` does.
 
     Args:
         policy: maps observations to an ``ActionDistribution``.
@@ -58,7 +59,7 @@ def collect(
 
     env.set_tasks(np.repeat(tasks, num_episodes, axis=0))
     observation, _ = env.reset(seed=list(reset_seeds))
-    with single_torch_thread(), torch.no_grad():
+    with torch.no_grad():
         act = batched_policy(policy, record.observation_TMEO[0].shape, noise.dtype, noise.device)
         for t in range(horizon):
             mean, log_std = act(params, record.before_step(t, observation).to(noise.device))
@@ -100,7 +101,12 @@ def collect(
 
 @contextmanager
 def single_torch_thread() -> Iterator[None]:
-    """One torch thread inside: the policy's products are small, and physics wants the cores."""
+    """One torch thread inside: the policy's products are small, and physics wants the cores.
+
+    The number belongs to the process, not to a Python thread: two threads that each save and
+    restore it can leave it at 1 for good. So it is set by the thread that starts the others, around
+    all of them.
+    """
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

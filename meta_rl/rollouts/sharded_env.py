@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from envs.task_env import TaskVectorEnv
 from meta_rl.rollouts.batched_policy import batched_policy
-from meta_rl.rollouts.sampler import collect
+from meta_rl.rollouts.sampler import collect, single_torch_thread
 from meta_rl.types import Params, RolloutBatch
 
 
@@ -102,14 +102,16 @@ def collect_sharded(
             noise=noise[share],
         )
 
-    if env.num_parallel == 1:
-        return _joined([collect_share(*work) for work in zip(env.shards, shares, strict=True)])
-    for share in shares:
-        # Here, because tracing is not safe in threads; they find the traced policies again.
-        shape = (share.stop - share.start, num_episodes, env.single_observation_space.shape[0])
-        batched_policy(policy, torch.Size(shape), noise.dtype, noise.device)
-    with ThreadPoolExecutor(env.num_parallel) as threads:
-        return _joined(list(threads.map(collect_share, env.shards, shares)))
+    # Around all shards, not inside each: the number of torch threads belongs to the process.
+    with single_torch_thread():
+        if env.num_parallel == 1:
+            return _joined(list(map(collect_share, env.shards, shares)))
+        for share in shares:
+            # Here, because tracing is not safe in threads; they find the traced policies again.
+            shape = (share.stop - share.start, num_episodes, env.single_observation_space.shape[0])
+            batched_policy(policy, torch.Size(shape), noise.dtype, noise.device)
+        with ThreadPoolExecutor(env.num_parallel) as threads:
+            return _joined(list(threads.map(collect_share, env.shards, shares)))
 
 
 def _joined(batches: Sequence[RolloutBatch]) -> RolloutBatch:

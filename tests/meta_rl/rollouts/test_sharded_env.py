@@ -1,6 +1,8 @@
 """Shards that are stepped at the same time give the numbers of one environment."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -107,6 +109,44 @@ def _after(barrier: threading.Barrier, step):
 
     first_step_waits.done = False
     return first_step_waits
+
+
+def test_the_process_has_as_many_torch_threads_afterwards_as_before():
+    env = make_env("Navigation2D-v0", 1, 1)
+    # The second shard begins after the first one and ends after it.
+    begun = [threading.Event(), threading.Event()]
+    ended = threading.Event()
+    first, second = env.shards
+    _wait_before(first, "step", begun[0].set, begun[1].wait, ended.set)
+    _wait_before(second, "reset", begun[0].wait)
+    _wait_before(second, "step", begun[1].set, lambda: ended.wait(20) and time.sleep(0.2))
+    who, what = arguments(env)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        collect_sharded(*who, env, **what)
+        # Asked in a new thread: one that has asked before keeps the number that it was told.
+        with ThreadPoolExecutor(1) as new_thread:
+            assert new_thread.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _wait_before(shard, name: str, at_first, at_last=lambda: None, after_last=lambda: None) -> None:
+    """Lets a shard do something before its first call of a method, and around its last one."""
+    method, num_calls = getattr(shard, name), 0
+
+    def called(*arguments, **options):
+        nonlocal num_calls
+        num_calls += 1
+        if num_calls == 1:
+            at_first()
+        if num_calls == HORIZON:
+            at_last()
+            after_last()
+        return method(*arguments, **options)
+
+    setattr(shard, name, called)
 
 
 def test_the_fault_of_the_first_failing_shard_is_the_one_reported():

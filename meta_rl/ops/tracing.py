@@ -11,6 +11,8 @@ from torch.fx import Graph, GraphModule, Node, map_arg
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from meta_rl.ops.buffer_reuse import reuse_buffers
+
 aten = torch.ops.aten
 # Tracing costs about as much as it saves in a hundred calls; a short run goes without.
 CALLS_BEFORE_TRACING = 20
@@ -24,11 +26,18 @@ def traced(function: Callable[..., Any], *arguments: Any) -> GraphModule:
 
     Modules, vmap and gradients cost more than a small tensor's arithmetic. Traced once, they cost
     nothing; nor do operations that change nothing, such as most of the reshaping in vmap's rules.
+    Elementwise operations reuse memory, see ``buffer_reuse``, so a trace is not to be
+    differentiated.
 
     Args:
         function: its control flow may depend on shapes, not on values.
         *arguments: such as it will be called with: of these shapes, strides, types and devices.
     """
+    return _in_place(_functional_trace(function, *arguments))
+
+
+def _functional_trace(function: Callable[..., Any], *arguments: Any) -> GraphModule:
+    """``traced``, each operation with a tensor of its own: what can be cut, or compiled."""
     # Tracing knows tensors by their identity: one given twice would be one argument for ever.
     distinct = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, arguments)
     graph_module = make_fx(function)(*distinct)
@@ -36,6 +45,12 @@ def traced(function: Callable[..., Any], *arguments: Any) -> GraphModule:
         if _changes_nothing(node):
             node.replace_all_uses_with(node.args[0])
     graph_module.graph.eliminate_dead_code()
+    graph_module.recompile()
+    return graph_module
+
+
+def _in_place(graph_module: GraphModule) -> GraphModule:
+    reuse_buffers(graph_module.graph)
     graph_module.recompile()
     return graph_module
 
@@ -75,8 +90,8 @@ def traced_in_two(
     def whole(*tensors: Tensor) -> Tensor:
         return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
 
-    parts = _parted(traced(whole, *leaves, example))
-    before, after = map(compiler, parts) if compiler else parts
+    parts = _parted(_functional_trace(whole, *leaves, example))
+    before, after = map(compiler or _in_place, parts)
 
     def make_traced(*arguments: Any) -> Callable[[Tensor], Tensor]:
         kept = before(*tree_leaves(arguments))
@@ -127,8 +142,7 @@ def traced_when_frequent(
     directly = partial(function, *first_arguments)
 
     def trace(*arguments: Any) -> Callable[..., Any]:
-        fast = traced(directly, *arguments)
-        return compiler(fast) if compiler else fast
+        return (compiler or _in_place)(_functional_trace(directly, *arguments))
 
     return _Frequent(directly, trace, at_once=compiler is not None)
 

@@ -33,7 +33,6 @@ from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.objectives import SURROGATES
 from meta_rl.ops.params import ravel, unravel
-from meta_rl.ops.tracing import traced
 from meta_rl.ops.trust_region import TrustRegionSettings
 from meta_rl.types import PolicyGradientBatch
 
@@ -589,7 +588,8 @@ def test_traced_updates_have_the_bits_of_others(monkeypatch, surrogate, first_or
     inner_loop = make_inner_loop(surrogate, first_order=first_order)
     inner_loop.policy.to(dtype)
     traces = []
-    monkeypatch.setattr(tracing, "traced", lambda *a: traces.append(a) or traced(*a))
+    trace = tracing._functional_trace
+    monkeypatch.setattr(tracing, "_functional_trace", lambda *a: traces.append(a) or trace(*a))
     results = {}
     for calls_before_tracing in (2, 10**9):
         monkeypatch.setattr(tracing, "CALLS_BEFORE_TRACING", calls_before_tracing)

@@ -94,7 +94,12 @@ _IN_CI = os.environ.get("CI") == "true"
 _skipped_by_name = pytest.StashKey[bool]()
 
 
+def _no_fork() -> int:
+    raise AssertionError("spawn processes: what autograd has started does not survive a fork")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    os.fork = _no_fork
     config.addinivalue_line("markers", "needs(*names): what the machine must have, tests/conftest")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.appearance import FloatArray, RenderingError
+from envs.screen_order import load_before_a_screen
 
 WIDTH, HEIGHT = 320, 240  # pixels
 
@@ -64,6 +65,7 @@ class OffscreenRenderer:
             self._scene.flags[flag] = False
         self._rectangle = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)
         self._gl: Any = None
+        load_before_a_screen()
         model.vis.quality.offsamples = 0
         model.vis.global_.offwidth, model.vis.global_.offheight = WIDTH, HEIGHT
         try:

@@ -12,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from envs.batched_task_env import BatchedTaskEnv
 from envs.env_bundle import UserEnvRecipe
+from envs.screen_order import load_before_a_screen
 from envs.single_task_env import SingleTaskEnv
 from envs.task_env import Dynamics, TaskFamily, TaskVectorEnv
 from envs.user_env import UserTaskVectorEnv, make_user_env
@@ -173,6 +174,8 @@ def _check_options(name: str, build: Builder, options: Collection[str]) -> None:
 def _find(env_id: str) -> tuple[str | None, EnvSpec]:
     """The module to import, if the id names one, and the registration."""
     module, _, name = env_id.rpartition(":")
+    if name not in _BUILDER_OF_ID:
+        load_before_a_screen()  # a user's module or environment may open one at any time
     if module:
         try:
             importlib.import_module(module)

@@ -34,7 +34,12 @@ from envs.vector_arguments import (
     reset_mask_from,
     seed_of_each_env,
 )
-from envs.worker_processes import dead_workers, lean_spawning, stop_workers
+from envs.worker_processes import (
+    dead_workers,
+    frames_cleared,
+    lean_spawning,
+    stop_workers,
+)
 
 _CLOSING_PATIENCE = 2.0  # seconds
 _MAX_TASKS_IN_MESSAGE = 3
@@ -222,7 +227,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
             for first in range(0, self.num_envs, self._num_slots)
         ]
         try:
-            with lean_spawning():
+            with frames_cleared(), lean_spawning():
                 return AsyncVectorEnv(
                     bundles,
                     shared_memory=True,
@@ -245,8 +250,9 @@ class UserTaskVectorEnv(TaskVectorEnv):
         if self.closed:
             raise ClosedEnvironmentError(f"{self._env_id}: {call} was called after close.")
         try:
-            send()
-            return receive(self._timeout)
+            with frames_cleared():
+                send()
+                return receive(self._timeout)
         except multiprocessing.TimeoutError as error:
             late = [i for i, pipe in enumerate(self._workers.parent_pipes) if not pipe.poll(0)]
             cause = f"did not answer {call} within {self._timeout:g} s"

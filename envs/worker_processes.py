@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process, resource_tracker
@@ -48,6 +49,21 @@ def lean_spawning() -> Iterator[None]:
             setattr(main, name, value)
         if set_threads:
             del os.environ[_THREADS_VARIABLE]
+
+
+@contextmanager
+def frames_cleared() -> Iterator[None]:
+    """Within this context, an exception leaves nothing behind of what was being sent.
+
+    The calls that it ended hold a pickle's buffer as long as the exception lives, often in a
+    circle. Where the garbage collector frees such a buffer, Python 3.12 ends by a segmentation
+    fault and 3.13 prints an error, because it frees the BytesIO below it first.
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def dead_workers(processes: Sequence[BaseProcess], patience: float) -> list[int]:

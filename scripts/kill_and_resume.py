@@ -14,7 +14,7 @@ import argparse
 import collections
 import io
 import json
-import mmap
+import multiprocessing
 import os
 import random
 import shutil
@@ -22,8 +22,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +52,11 @@ ACTIVITIES = (
     (RunLog, "checkpoint", "writing a checkpoint"),
 )
 ELSEWHERE = "starting, resuming or ending"
+# Attempts are forked, because importing torch anew takes longer than a whole run, and not from this
+# process but from a server that has imported everything and never differentiates: what autograd
+# starts in a process does not survive a fork, and torch refuses to go on. Tracing imports inductor.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["meta_rl.training.jobs", "torch._inductor.config"])
 
 
 def main() -> None:
@@ -83,14 +86,12 @@ def main() -> None:
 
 
 def unkilled_run(path: Path) -> tuple[Path, float]:
-    """A run to compare with, and about how many seconds one takes.
-
-    It is made in this process, so that forked ones need not import and trace everything again.
-    """
-    for _ in range(2):
+    """A run to compare with, and about how many seconds one takes."""
+    for _ in range(2):  # the first one waits until the server has imported everything
         shutil.rmtree(path, ignore_errors=True)
         start = time.perf_counter()
-        train(path, SCHEDULES[0])
+        if attempt(None, path, SCHEDULES[0]) != 0:
+            sys.exit("the run to compare with failed: see above")
     return path, time.perf_counter() - start
 
 
@@ -106,53 +107,47 @@ def kill_until_it_ends(
         kills: counts the kills by what they hit.
     """
     schedule = draw.choice(SCHEDULES)
-    activity = mmap.mmap(-1, 1)
+    activity = PROCESSES.RawValue("b")
     while True:
         if draw.random() < 0.5:
-            countdown = draw.randrange(1, MAX_OPERATIONS)
-            status = in_child(
-                lambda n=countdown: train(path, schedule, activity, operations_to_live=n)
-            )
+            code = attempt(None, path, schedule, activity, draw.randrange(1, MAX_OPERATIONS))
         else:
-            status = in_child(
-                lambda: train(path, schedule, activity), draw.uniform(0.0, 0.7 * seconds)
-            )
-        code = os.waitstatus_to_exitcode(status)
+            code = attempt(draw.uniform(0.0, 0.7 * seconds), path, schedule, activity)
         if code == 0:
             return
         if code != -signal.SIGKILL:
             sys.exit(f"after {kills.total()} kills, an attempt failed by itself: see above")
-        kills[[ELSEWHERE, *(name for *_, name in ACTIVITIES)][activity[0]]] += 1
+        kills[[ELSEWHERE, *(name for *_, name in ACTIVITIES)][activity.value]] += 1
 
 
-def in_child(act: Callable[[], None], seconds_to_live: float | None = None) -> int:
-    """Runs a function in a forked process and returns how that ended.
-
-    Forked, because importing torch anew takes longer than a whole run.
-    """
-    pid = os.fork()
-    if pid == 0:
-        try:
-            act()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
+def attempt(seconds_to_live: float | None, *arguments: Any) -> int:
+    """``train(*arguments)`` in a process of its own: its exit code, -9 where it was killed."""
+    process = PROCESSES.Process(target=train, args=arguments)
+    process.start()
     if seconds_to_live is not None:
         time.sleep(seconds_to_live)
-        os.kill(pid, signal.SIGKILL)
-    return os.waitpid(pid, 0)[1]
+        process.kill()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def train(
     path: Path,
     schedule: tuple[str, ...],
-    activity: mmap.mmap | None = None,
+    activity: Any = None,
     operations_to_live: int | None = None,
 ) -> None:
-    """Starts a run or goes on with it, as the command does."""
+    """Starts a run or goes on with it, as the command does.
+
+    Args:
+        path: the run directory.
+        schedule: what it checkpoints and keeps.
+        activity: a shared number, in which the process notes what it is doing.
+        operations_to_live: file operations until it kills itself; None for a whole life.
+    """
     if activity is not None:
-        activity[0] = 0
+        activity.value = 0
         for index, (owner, name, _) in enumerate(ACTIVITIES, start=1):
             _note_activity(owner, name, activity, index)
     if operations_to_live is not None:
@@ -185,15 +180,15 @@ class _KillAtFileOperation:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _note_activity(owner: Any, name: str, activity: mmap.mmap, index: int) -> None:
+def _note_activity(owner: Any, name: str, activity: Any, index: int) -> None:
     function = getattr(owner, name)
 
     def noted(*arguments: Any, **options: Any) -> Any:
-        before, activity[0] = activity[0], index
+        before, activity.value = activity.value, index
         try:
             return function(*arguments, **options)
         finally:
-            activity[0] = before
+            activity.value = before
 
     setattr(owner, name, noted)
 

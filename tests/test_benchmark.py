@@ -154,7 +154,7 @@ def test_a_device_that_was_not_measured_is_named_as_such(monkeypatch: pytest.Mon
     assert "100, GPU |" in both and "policy on the GPU" in both
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.needs("no GPU")
 def test_a_gpu_that_is_not_there_is_one_sentence():
     command = [sys.executable, "scripts/benchmark.py", "--device", "cuda"]
     result = subprocess.run(

@@ -5,12 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the kills come to forked processes")
 def test_nothing_is_lost_and_nothing_doubled_however_often_a_run_is_killed():
     result = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "kill_and_resume.py"), "--kills", "50"],

@@ -4,10 +4,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
-
-import pytest
 
 import meta_rl
 
@@ -38,7 +35,6 @@ def test_every_script_can_be_run_and_parsed():
             subprocess.run(["bash", "-n", str(script)], check=True)
 
 
-@pytest.mark.skipif(find_spec("hatchling") is None, reason="hatchling is not installed")
 def test_the_wheel_holds_both_packages_and_the_presets(tmp_path: Path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)

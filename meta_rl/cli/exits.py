@@ -2,6 +2,8 @@
 
 import signal
 import sys
+import traceback
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,6 +15,7 @@ _OUT_OF_MEMORY = (
     "there is not enough memory; a smaller meta_update.steps_per_chunk needs less and changes no "
     "result, a smaller rollout.meta_batch_size or rollout.episodes_per_task needs less, too"
 )
+_PATIENCE = 0.5  # seconds until a lost exception is raised again
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,18 +36,37 @@ def stop_on_signals() -> Iterator[None]:
     """Turns the first Ctrl-C or SIGTERM into an exception; further ones are ignored.
 
     The exception unwinds whatever runs, and a training loop saves its last completed iteration.
+    A signal may also come where exceptions are dropped, for instance where native code looks up an
+    attribute; then the exception is raised again until it is not lost (not on Windows).
     """
     signals = (signal.SIGINT, signal.SIGTERM)
+    raised: list[weakref.ref[Stopped]] = []
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         del frame
         for handled in signals:
             signal.signal(handled, signal.SIG_IGN)
-        raise Stopped(signal_number)
+        if sys.platform != "win32":
+            signal.signal(signal.SIGALRM, lambda *_: raise_if_lost(signal_number))
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE, _PATIENCE)
+        raise_if_lost(signal_number)
+
+    def raise_if_lost(signal_number: int) -> None:
+        if not raised or raised[-1]() is None:
+            # Without a name for it: this call is in its traceback and would keep it alive.
+            raise noted(Stopped(signal_number))
+
+    def noted(stopped: Stopped) -> Stopped:
+        raised.append(weakref.ref(stopped))
+        return stopped
 
     for handled in signals:
         signal.signal(handled, stop)
-    yield
+    try:
+        yield
+    finally:
+        if raised and sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 @contextmanager
@@ -82,7 +104,8 @@ def remember_signals() -> Iterator[list[int]]:
 def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
     """Ends the command with one sentence, and no traceback, for errors that a user can mend."""
     try:
-        yield
+        with _frames_cleared():
+            yield
     except Stopped as stopped:
         sys.exit(stopped.exit_status)
     except expected as error:
@@ -91,6 +114,25 @@ def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         fail(_OUT_OF_MEMORY)
+
+
+@contextmanager
+def _frames_cleared() -> Iterator[None]:
+    """Takes their variables from the calls that an exception ended.
+
+    It often keeps them in a circle, which the ending interpreter frees in any order. Where one is
+    a pickle on its way to a worker, Python 3.12 then ends by a segmentation fault and 3.13 prints
+    an error: both release a BytesIO before its buffer.
+    """
+    try:
+        yield
+    except BaseException as error:
+        chain: list[BaseException] = [error]
+        for link in chain:
+            traceback.clear_frames(link.__traceback__)
+            causes = (link.__cause__, link.__context__)
+            chain += [cause for cause in causes if cause is not None and cause not in chain]
+        raise
 
 
 def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:

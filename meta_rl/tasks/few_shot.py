@@ -77,7 +77,7 @@ class FewShotTasks:
             )
         wanted = shape.num_shots + shape.num_queries
         sizes = self._classes.class_sizes
-        smallest = int(sizes.argmin())
+        smallest = int(np.argmin(sizes))
         if sizes[smallest] < wanted:
             raise DatasetError(
                 f"class {self._classes.names[smallest]} of the {self._name} set has "

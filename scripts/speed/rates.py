@@ -1,17 +1,19 @@
 """Env steps per second of HalfCheetahVel: bare physics, our sampler and Gymnasium's vectors."""
 
+import multiprocessing
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
+from gymnasium import Env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from meta_rl.config import load_config
 from meta_rl.cpus import num_usable_cpus
 from meta_rl.training.rl_experiment import RLExperiment
-from speed.gymnasium_loop import GYMNASIUMS, OURS, makers, mujocos_warnings_dropped, play
+from speed.gymnasium_loop import GYMNASIUMS, OURS, makers, play
 from speed.sampling import stage_work, time_physics, time_sampler
 from speed.workloads import HALF_CHEETAH
 
@@ -46,7 +48,6 @@ def measure_rates(device: str, num_rounds: int) -> dict[str, Any]:
     thread_counts = sorted({1, 2, num_usable_cpus()})
     seconds: dict[tuple[str, int | None, int], list[float]] = {}
     with ExitStack() as stack:
-        # Those with worker processes first, which are copies of this process.
         contenders = [
             contender
             for num_simulations in NUM_SIMULATIONS
@@ -114,14 +115,19 @@ def gymnasium_contenders(stack: ExitStack, device: str, num_simulations: int) ->
     contenders = []
     for kind, largest in LARGEST.items():
         if num_simulations <= largest:
-            make = AsyncVectorEnv if kind.startswith("async") else SyncVectorEnv
+            make = in_processes if kind.startswith("async") else SyncVectorEnv
             env_id = OURS if kind.endswith("ours") else GYMNASIUMS
-            with mujocos_warnings_dropped():
-                env = make(makers(env_id, stage_work(experiment, 0)))
+            env = make(makers(env_id, stage_work(experiment, 0)))
             stack.callback(env.close)
             play_round = partial(play_gymnasium, experiment, env, kind)
             contenders.append(Contender(None, num_simulations, play_round))
     return contenders
+
+
+def in_processes(make_each: Sequence[Callable[[], Env]]) -> AsyncVectorEnv:
+    """An AsyncVectorEnv whose workers are not forked from here, where autograd may have run."""
+    multiprocessing.set_forkserver_preload(["meta_rl.training.jobs", "envs.half_cheetah"])
+    return AsyncVectorEnv(make_each, context="forkserver")
 
 
 def play_gymnasium(

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import envs
-from envs.appearance import RenderingError
 
+assert envs  # registers the environments
+pytestmark = pytest.mark.needs("EGL")
 REPOSITORY = Path(__file__).parents[2]
 CHEETAHS = [
     "HalfCheetahVel-v0",
@@ -23,19 +24,6 @@ CHEETAHS = [
 
 def make(env_id, render_mode="rgb_array"):
     return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _can_draw():
-    assert envs
-    env = make(CHEETAHS[0])
-    env.reset(seed=0)
-    try:
-        env.render()
-    except RenderingError as error:
-        pytest.skip(str(error))
-    finally:
-        env.close()
 
 
 @pytest.mark.parametrize("env_id", CHEETAHS)
@@ -117,7 +105,7 @@ def draw_in_a_process(tmp_path, **variables):
     )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="EGL draws without a screen on Linux")
+@pytest.mark.needs("Linux")
 def test_without_a_screen_nothing_has_to_be_set(tmp_path):
     done = draw_in_a_process(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -125,7 +113,7 @@ def test_without_a_screen_nothing_has_to_be_set(tmp_path):
     assert not list(tmp_path.iterdir()), "MuJoCo's log"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="these OpenGL platforms are Linux's")
+@pytest.mark.needs("Linux")
 @pytest.mark.parametrize("platform", ["disable", "glfw"])
 def test_where_nothing_can_draw_a_sentence_says_what_to_install(tmp_path, platform):
     done = draw_in_a_process(tmp_path, MUJOCO_GL=platform)

@@ -375,7 +375,7 @@ def running(pid: int) -> bool:
         return False
 
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+needs_proc = pytest.mark.needs("Linux")
 
 
 @needs_proc

@@ -67,7 +67,7 @@ def network_sockets(pid: int) -> set[str]:
     return {line.split()[9] for line in lines}
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into /proc")
+@pytest.mark.needs("Linux")
 def test_no_process_of_a_run_has_a_network_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "still.py").write_text(ENVIRONMENT)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -78,7 +78,8 @@ def ground_height(replay: Replay) -> float:
 def greatest_height(replay: Replay) -> float:
     """How far above the ground the centre of a solid gets, metres."""
     assert replay.scene is not None and replay.pose is not None
-    return float(replay.pose.position[:, _drawn(replay.scene), 2].max()) - ground_height(replay)
+    height = replay.pose.position[:, _drawn(replay.scene), 2]
+    return float(np.max(height)) - ground_height(replay)
 
 
 def _drawn(scene: Scene) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import meta_rl
 
-_LIBRARIES = ("torch", "gymnasium", "mujoco", "numpy")
+_LIBRARIES = ("gymnasium", "mujoco", "numpy")
 
 
 def describe_process() -> dict[str, Any]:
@@ -25,6 +25,8 @@ def describe_process() -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             "meta_rl": meta_rl.__version__,
+            # PyPI's package of torch is 2.13.0, which does not say that its build is 2.13.0+cu130.
+            "torch": str(torch.__version__),
             **{library: version(library) for library in _LIBRARIES},
         },
         "hardware": {

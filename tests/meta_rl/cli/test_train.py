@@ -317,7 +317,6 @@ def chunks(descriptor: int) -> Iterator[bytes]:
 
 
 def test_wandb_offline_and_resumed(tmp_path: Path):
-    pytest.importorskip("wandb")
     path = tmp_path / "run"
     result = train("smoke", f"run.dir={path}", "run.wandb=offline", "run.meta_iterations=1")
     assert (result.returncode, result.stderr) == (0, "")
@@ -410,11 +409,8 @@ def test_a_discrete_action_space_is_refused(tmp_path: Path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.needs("no GPU")
 def test_cuda_without_a_gpu(capsys, tmp_path: Path):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device here")
     path = tmp_path / "run"
     code, _, err = call(capsys, "train", "smoke", "run.device=cuda", f"run.dir={path}")
     assert_one_sentence(code, err, "run.device=cuda, but torch finds no CUDA device")

@@ -28,7 +28,6 @@ def run(tmp_path: Path, wandb: str, *, finished: bool) -> Path:
 
 
 def test_films_of_a_finished_run_are_sent_to_it(tmp_path: Path, films: Path):
-    pytest.importorskip("wandb")
     path, lines = run(tmp_path, "offline", finished=True), []
     send_films(path, films, lines.append)
     assert lines == []

@@ -168,10 +168,7 @@ def test_download_checks_what_it_gets(tmp_path, monkeypatch):
         load_omniglot(tmp_path / "data", split="vinyals", download=True)
 
 
-@pytest.mark.skipif(
-    "META_RL_OMNIGLOT" not in os.environ,
-    reason="META_RL_OMNIGLOT does not name an omniglot28.npz",
-)
+@pytest.mark.needs("Omniglot")
 def test_the_real_omniglot():
     path = Path(os.environ["META_RL_OMNIGLOT"])
     for name, sizes, key in (

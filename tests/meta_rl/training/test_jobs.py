@@ -95,9 +95,7 @@ def test_two_and_two_more_are_four(tmp_path: Path, whole: Path, overrides):
     assert load_config(str(path / "config.yaml")).run.meta_iterations == 4
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler"
-)
+@pytest.mark.needs("a C++ compiler")
 # The compiler takes a minute, and several where other work shares the machine.
 @pytest.mark.timeout(900)
 def test_a_compiled_update_is_the_same_update_and_resumes_to_the_bit(tmp_path: Path, whole: Path):

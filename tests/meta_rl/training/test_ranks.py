@@ -100,7 +100,7 @@ def rank_process(rank: int, launcher: int) -> int:
     raise AssertionError(f"there is no rank {rank}")
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
+@pytest.mark.needs("Linux")
 def test_a_killed_rank_ends_the_job_and_a_restart_resumes_it(alone, tmp_path):
     path = tmp_path / "run"
     process = start(2, path, max_restarts=1)

@@ -77,7 +77,7 @@ def test_the_evaluation_seed_changes_the_held_out_tasks():
     assert (first.task != second.task).all()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.needs("no GPU")
 def test_a_device_that_is_not_there():
     with pytest.raises(DeviceError, match=r"run\.device=cuda, but torch finds no CUDA device"):
         RLExperiment(load_config("smoke", ["run.device=cuda"]))

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from importlib.util import find_spec
 
 import pytest
 from rich.console import Console
@@ -14,10 +13,7 @@ from meta_rl.training.jobs import start_run
 from meta_rl.training.saved_policies.evaluation_job import TaskChoice, load_groups
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="there is no chromium or google-chrome"),
-    pytest.mark.skipif(find_spec("playwright") is None, reason="playwright is not installed"),
-]
+pytestmark = pytest.mark.needs("chromium")
 
 SMALL = [
     *("run.device=cpu", "run.meta_iterations=2", "rollout.num_threads=1"),

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
+import mujoco
+import numpy
 import pytest
 import torch
 
@@ -32,7 +35,8 @@ def test_a_new_run_directory_says_what_the_run_is(tmp_path: Path):
         facts = json.loads((run.path / "run.json").read_text())
     assert facts["name"] == "name"
     assert facts["seed"] == 7
-    assert facts["versions"]["torch"] == torch.__version__
+    for library in (torch, gymnasium, mujoco, numpy):
+        assert facts["versions"][library.__name__] == library.__version__
     assert facts["versions"]["meta_rl"] == meta_rl.__version__
     assert facts["versions"].keys() == {
         *("python", "meta_rl", "torch", "gymnasium", "mujoco", "numpy")

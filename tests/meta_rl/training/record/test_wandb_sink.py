@@ -223,7 +223,6 @@ def test_importing_the_sink_does_not_import_wandb():
 
 
 def test_the_real_wandb_writes_offline_into_the_run_directory(tmp_path: Path):
-    pytest.importorskip("wandb")
     lines: list[str] = []
     sink = WandbSink(tmp_path, config_with("offline"), lines.append)
     sink.evaluation(1, "validation", curve(-9.0, -4.0))
@@ -298,7 +297,6 @@ def listener():
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_only_an_online_run_touches_the_network(listener, tmp_path: Path, mode: str):
-    pytest.importorskip("wandb")
     address, calls = listener
     proxies = {name: address for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
     result = use(mode, tmp_path, WANDB_BASE_URL=address, **proxies)
@@ -311,7 +309,6 @@ def test_only_an_online_run_touches_the_network(listener, tmp_path: Path, mode: 
 
 
 def test_an_address_where_nobody_listens_costs_one_line(tmp_path: Path):
-    pytest.importorskip("wandb")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]  # closed from here on
     result = use("online", tmp_path, WANDB_BASE_URL=f"http://127.0.0.1:{port}")

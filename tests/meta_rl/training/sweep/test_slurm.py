@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import submitit
 
 from meta_rl.cli import app
 from meta_rl.training.record.run_directory import is_finished
@@ -15,7 +16,6 @@ from meta_rl.training.sweep.index import SweepError, create_sweep
 from meta_rl.training.sweep.plan import make_plan
 from meta_rl.training.sweep.slurm import parse_options, submit, submitted_jobs
 
-submitit = pytest.importorskip("submitit", reason="the optional extra slurm is not installed")
 CHECKOUT = Path(__file__).parents[4]
 
 # Keeps what it is given, and answers as Slurm does.
@@ -128,7 +128,7 @@ def test_what_sbatch_refuses_is_one_sentence(cluster: Path, tmp_path: Path):
     assert submitted_jobs(tmp_path / "sweep", runs) == {}
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+@pytest.mark.needs("Linux")
 def test_a_job_trains_and_goes_on_after_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -72,6 +72,11 @@ class PolicyConfig(Section):
     min_std: float = Field(
         default=1e-6, gt=0, description="Floor of the standard deviation of the actions."
     )
+    normalise_observations: bool = Field(
+        default=False,
+        description="Scale observations by the mean and standard deviation of all training steps "
+        "so far, clipped to +-10; the statistics are part of the checkpoint.",
+    )
 
 
 class AdaptationConfig(Section):

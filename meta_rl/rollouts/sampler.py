@@ -10,8 +10,9 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from envs.task_env import EnvironmentFault, TaskVectorEnv
+from meta_rl.models.observation_normaliser import ObservationNormaliser
 from meta_rl.ops.gaussian import log_prob_of_noise
-from meta_rl.rollouts.batched_policy import batched_policy
+from meta_rl.rollouts.batched_policy import BatchedPolicy, batched_policy
 from meta_rl.types import Params, RolloutBatch
 
 
@@ -27,6 +28,7 @@ def collect(
     *,
     reset_seeds: Sequence[int],
     noise: Tensor,
+    normaliser: ObservationNormaliser | None = None,
 ) -> RolloutBatch:
     """Plays one episode in every simulation of ``env``, each task's own policy acting.
 
@@ -41,6 +43,7 @@ def collect(
         tasks: float64 [M, P].
         reset_seeds: M * E seeds of the initial states.
         noise: standard normal [M, E, T, A], on the device and of the type of ``params``.
+        normaliser: what the policies see observations through; the batch holds them as they were.
 
     Returns:
         The batch, on the device of ``params``.
@@ -61,6 +64,8 @@ def collect(
     observation, _ = env.reset(seed=list(reset_seeds))
     with torch.no_grad():
         act = batched_policy(policy, record.observation_TMEO[0].shape, noise.dtype, noise.device)
+        if normaliser is not None:
+            act = _seen_through(normaliser, act)
         for t in range(horizon):
             mean, log_std = act(params, record.before_step(t, observation).to(noise.device))
             log_std_TMEA[t] = log_std
@@ -97,6 +102,11 @@ def collect(
         task=tasks,
         num_diverged=record.num_diverged,
     )
+
+
+def _seen_through(normaliser: ObservationNormaliser, act: BatchedPolicy) -> BatchedPolicy:
+    """A policy that sees normalised observations."""
+    return lambda params, observation: act(params, normaliser(observation))
 
 
 @contextmanager

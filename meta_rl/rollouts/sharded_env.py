@@ -15,6 +15,7 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from envs.task_env import TaskVectorEnv
+from meta_rl.models.observation_normaliser import ObservationNormaliser
 from meta_rl.rollouts.batched_policy import batched_policy
 from meta_rl.rollouts.sampler import collect, single_torch_thread
 from meta_rl.types import Params, RolloutBatch
@@ -80,6 +81,7 @@ def collect_sharded(
     *,
     reset_seeds: Sequence[int],
     noise: Tensor,
+    normaliser: ObservationNormaliser | None = None,
 ) -> RolloutBatch:
     """``collect`` on every shard at the same time; arguments and result are those of ``collect``.
 
@@ -100,6 +102,7 @@ def collect_sharded(
             tasks[share],
             reset_seeds=reset_seeds[episodes],
             noise=noise[share],
+            normaliser=normaliser,
         )
 
     # Around all shards, not inside each: the number of torch threads belongs to the process.

@@ -12,6 +12,7 @@ from torch.func import vmap
 from meta_rl.algorithms.adaptation import adapt
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.algorithms.maml_trpo import InnerLoop, tasks_per_chunk
+from meta_rl.models.observation_normaliser import ObservationNormaliser
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.environments import EnvironmentFault, ShardedEnv
 from meta_rl.rollouts.sharded_env import collect_sharded
@@ -55,6 +56,7 @@ def collect_and_adapt(
     tasks: np.ndarray,
     streams: RandomStreams,
     clock: StageClock,
+    normaliser: ObservationNormaliser | None = None,
 ) -> tuple[list[RolloutBatch], list[PolicyGradientBatch]]:
     """Plays the tasks before adaptation and after each step, with new episodes every time.
 
@@ -65,6 +67,7 @@ def collect_and_adapt(
         tasks: [M, P].
         streams: random numbers; adaptation step k uses those of stage k.
         clock: counts ``sampling`` and ``adapting``.
+        normaliser: what policies and baselines see observations through.
 
     Returns:
         The episodes at adaptation steps 0, 1, ..., K, and the batch of each of them.
@@ -110,6 +113,7 @@ def collect_and_adapt(
                     noise=streams.action_noise(
                         stage, (*shape, env.single_action_space.shape[0]), device
                     ),
+                    normaliser=normaliser,
                 )
             _check_diverged(rollouts, settings.max_diverged_share)
             with clock.measure("adapting"):
@@ -118,6 +122,7 @@ def collect_and_adapt(
                     discount_factor=settings.discount_factor,
                     gae_lambda=settings.gae_lambda,
                     standardise_advantages=settings.standardise_advantages,
+                    normaliser=normaliser,
                 )
             checks.advantages(batch)
         episodes.append(rollouts)

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
+from meta_rl.ops.moments import Moments, concatenated_moments, task_moments
 from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve, joined_curve
 from meta_rl.types import RolloutBatch
 
@@ -15,26 +18,40 @@ class EpisodeSummary:
         curve: the returns.
         env_steps: steps taken.
         num_diverged: episodes that a diverging simulation ended.
+        observation_moments: of each task's steps at each adaptation step, on the CPU, [K + 1, M],
+            where they are wanted.
     """
 
     curve: AdaptationCurve
     env_steps: int
     num_diverged: int
+    observation_moments: Moments | None = None
 
 
-def episode_summary(episodes: Sequence[RolloutBatch]) -> EpisodeSummary:
+def episode_summary(
+    episodes: Sequence[RolloutBatch], *, with_moments: bool = False
+) -> EpisodeSummary:
     """Sums up the episodes at adaptation steps 0, 1, ..., K."""
     return EpisodeSummary(
         curve=adaptation_curve(episodes),
         env_steps=sum(rollouts.env_steps for rollouts in episodes),
         num_diverged=sum(rollouts.num_diverged for rollouts in episodes),
+        observation_moments=_observation_moments(episodes) if with_moments else None,
     )
 
 
 def joined_summary(summaries: Sequence[EpisodeSummary]) -> EpisodeSummary:
     """Of the tasks of all."""
+    moments = [summary.observation_moments for summary in summaries]
+    kept = [entry for entry in moments if entry is not None]
     return EpisodeSummary(
         curve=joined_curve([summary.curve for summary in summaries]),
         env_steps=sum(summary.env_steps for summary in summaries),
         num_diverged=sum(summary.num_diverged for summary in summaries),
+        observation_moments=concatenated_moments(kept, axis=1) if kept else None,
     )
+
+
+def _observation_moments(episodes: Sequence[RolloutBatch]) -> Moments:
+    steps = [task_moments(rollouts.observation, rollouts.valid) for rollouts in episodes]
+    return Moments(*(torch.stack(entries).cpu() for entries in zip(*steps, strict=True)))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meta_rl.models.observation_normaliser import observation_normaliser
+from meta_rl.ops.moments import Moments
 from meta_rl.rollouts.environments import ShardedEnv
 from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve
 from meta_rl.training.adaptation_rollouts import AdaptationSettings, collect_and_adapt
@@ -44,6 +46,7 @@ def evaluate(
     env: ShardedEnv,
     tasks: np.ndarray,
     streams: RandomStreams,
+    observation_moments: Moments | None = None,
 ) -> Evaluation:
     """Adapts to each task with the functions that training uses.
 
@@ -53,12 +56,17 @@ def evaluate(
         env: ``len(tasks) * settings.episodes_per_task`` simulations.
         tasks: [M, P].
         streams: random numbers.
+        observation_moments: statistics of training, which stay as they are, if observations are
+            normalised.
 
     Raises:
         EnvironmentFault, NumericalError: as ``collect``.
     """
     device = next(iter(meta_params.values())).device
-    episodes, _ = collect_and_adapt(settings, meta_params, env, tasks, streams, StageClock(device))
+    normaliser = observation_normaliser(observation_moments, device)
+    episodes, _ = collect_and_adapt(
+        settings, meta_params, env, tasks, streams, StageClock(device), normaliser
+    )
     shape = (len(tasks), settings.episodes_per_task)
     seeds = [streams.reset_seeds(stage, *shape) for stage in range(len(episodes))]
     step_sizes = settings.inner_loop.step_sizes(settings.num_adaptation_steps)

@@ -134,7 +134,7 @@ def resume_run(
         kind.experiment(config, ranks) as experiment,
     ):
         state = kind.initial_state(experiment)
-        checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, experiment.initial_params))
+        checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, state.model))
         if checkpoint is not None:
             for warning in checkpoint.warnings:
                 print_line(console, warning)
@@ -232,7 +232,7 @@ def _train_and_test(
         assert path is not None
         assert state.best is not None
         kept = checkpoint_path(path, state.best.meta_iteration)
-        return path, load_checkpoint(kept, experiment.initial_params)
+        return path, load_checkpoint(kept, kind.initial_state(experiment).model)
 
     path, best = experiment.ranks.from_first(load_best)
     states = {

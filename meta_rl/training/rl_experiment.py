@@ -8,6 +8,7 @@ import torch
 from meta_rl.algorithms.maml_trpo import InnerLoop
 from meta_rl.config import Config
 from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.ops.moments import Moments, no_moments
 from meta_rl.ops.trust_region import TrustRegionSettings, annealed_max_kl
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.adaptation_curve import AdaptationCurve, joined_curve
@@ -16,6 +17,7 @@ from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import evaluate
 from meta_rl.training.ranks import ALONE, Ranks, num_tasks_in
 from meta_rl.training.seeding import RandomStreams, Split, parameter_generator
+from meta_rl.training.trainer_state import TrainerState
 from meta_rl.types import Params
 
 # Measured on two CPU cores: activations of so many steps of a 100 x 100 policy stay in the cache.
@@ -59,6 +61,11 @@ class RLExperiment:
         return initial_params(self.inner_loop.policy)
 
     @property
+    def initial_state(self) -> TrainerState:
+        """The state before any meta-update."""
+        return initial_state(self.config, self.inner_loop, self.env)
+
+    @property
     def steps_per_chunk(self) -> int:
         """How many steps are differentiated at once: what fits the cache, or all on a GPU."""
         return steps_per_chunk(self.config, self.device)
@@ -92,8 +99,15 @@ class RLExperiment:
             max_backtracks=update.max_backtracks,
         )
 
-    def evaluate(self, params: Params, split: Split) -> AdaptationCurve:
+    def evaluate(
+        self, params: Params, split: Split, observation_moments: Moments | None = None
+    ) -> AdaptationCurve:
         """The adaptation curve on held-out tasks, the same ones at every call.
+
+        Args:
+            params: the meta-parameters.
+            split: which tasks.
+            observation_moments: the statistics that belong to them, see ``evaluate``.
 
         Raises:
             EnvironmentFault, NumericalError: as ``collect``.
@@ -108,7 +122,7 @@ class RLExperiment:
         streams = RandomStreams(evaluation.seed, split, 0, first_task=share.start)
         tasks = env.sample_tasks(evaluation.num_tasks, streams.task_generator())[share]
         settings = evaluation_settings(self.config, self.inner_loop, self.device)
-        curve = evaluate(settings, params, env, tasks, streams).curve
+        curve = evaluate(settings, params, env, tasks, streams, observation_moments).curve
         return joined_curve(self.ranks.gather(curve))
 
     def close(self) -> None:
@@ -144,6 +158,14 @@ def make_inner_loop(config: Config, env: ShardedEnv, device: torch.device) -> In
         first_order=config.adaptation.first_order,
         multi_step=config.adaptation.multi_step,
     )
+
+
+def initial_state(config: Config, inner_loop: InnerLoop, env: ShardedEnv) -> TrainerState:
+    """The state before any meta-update: parameters, and statistics of nothing if they are kept."""
+    moments = None
+    if config.policy.normalise_observations:
+        moments = no_moments(env.single_observation_space.shape[0])
+    return TrainerState(initial_params(inner_loop.policy), observation_moments=moments)
 
 
 def evaluation_settings(

@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 
+import torch
+
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
+from meta_rl.models.observation_normaliser import observation_normaliser
+from meta_rl.ops.moments import Moments, joined_moments
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
+from meta_rl.training.baseline_note import evaluation_note, training_note
 from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.compilation import TorchCompiler
-from meta_rl.training.episode_summary import episode_summary, joined_summary
+from meta_rl.training.episode_summary import EpisodeSummary, episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.record.run_log import TrainingLog
 from meta_rl.training.rl_experiment import RLExperiment
@@ -36,6 +41,10 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
     compiler = TorchCompiler(experiment.device, log.note) if run.compile else None
+    size = experiment.env.single_observation_space.shape[0]
+    for note in (training_note, evaluation_note):
+        if sentence := note(experiment.config, size):
+            log.note(f"Warning: {sentence}")
     try:
         log.checkpoint(state)
         while state.meta_iteration < run.meta_iterations:
@@ -43,10 +52,13 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
             number = state.meta_iteration + 1
             with faults_during(f"meta-iteration {number}"):
                 meta_params, episodes, stats = meta_iteration(experiment, state, clock, compiler)
-            summary = joined_summary(experiment.ranks.gather(episode_summary(episodes)))
+            normalises = state.observation_moments is not None
+            mine = episode_summary(episodes, with_moments=normalises)
+            summary = joined_summary(experiment.ranks.gather(mine))
             next_state = replace(
                 state,
                 meta_params=meta_params,
+                observation_moments=_grown(state.observation_moments, summary),
                 meta_iteration=state.meta_iteration + 1,
                 env_steps=state.env_steps + summary.env_steps,
             )
@@ -56,7 +68,9 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
             if scheduled or (is_last and state.best is None):
                 moment = f"evaluation after meta-iteration {number}"
                 with clock.measure("evaluating"), faults_during(moment):
-                    curve = experiment.evaluate(meta_params, Split.VALIDATION)
+                    curve = experiment.evaluate(
+                        meta_params, Split.VALIDATION, next_state.observation_moments
+                    )
                 if state.best is None or curve.score > state.best.score:
                     best = BestCheckpoint(next_state.meta_iteration, curve.score)
                     next_state = replace(next_state, best=best)
@@ -87,11 +101,19 @@ def meta_iteration(
         NumericalError: anything that is computed from that is not finite, see ``finite_checks``.
     """
     config = experiment.config
+    assert config.policy.normalise_observations == (state.observation_moments is not None)
+    normaliser = observation_normaliser(state.observation_moments, experiment.device)
     num_tasks, share = config.rollout.meta_batch_size, experiment.training_share
     streams = RandomStreams(config.run.seed, Split.TRAIN, state.meta_iteration, share.start)
     tasks = experiment.env.sample_tasks(num_tasks, streams.task_generator())[share]
     episodes, batches = collect_and_adapt(
-        experiment.training_settings, state.meta_params, experiment.env, tasks, streams, clock
+        experiment.training_settings,
+        state.meta_params,
+        experiment.env,
+        tasks,
+        streams,
+        clock,
+        normaliser,
     )
     with clock.measure("updating"):
         data = meta_data(batches, multi_step=experiment.inner_loop.multi_step)
@@ -109,3 +131,12 @@ def meta_iteration(
     with faults_during("meta-update"):
         checks.meta_update(state.meta_params, data, stats, meta_params)
     return meta_params, episodes, stats
+
+
+def _grown(moments: Moments | None, summary: EpisodeSummary) -> Moments | None:
+    """The statistics of observations with the steps of one meta-iteration, of all ranks."""
+    if moments is None or summary.observation_moments is None:
+        return moments
+    steps = Moments(*(entries.flatten(0, 1) for entries in summary.observation_moments))
+    new = joined_moments(steps)
+    return joined_moments(Moments(*(torch.stack(pair) for pair in zip(moments, new, strict=True))))

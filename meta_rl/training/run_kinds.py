@@ -18,7 +18,7 @@ from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_loop import train_supervised
 from meta_rl.training.supervised_state import restore_supervised
 from meta_rl.training.task_sources import SineSource, class_names
-from meta_rl.training.trainer_state import TrainerState, restore
+from meta_rl.training.trainer_state import restore
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ class RunKind:
 
 _RL = RunKind(
     experiment=RLExperiment,
-    initial_state=lambda experiment: TrainerState(experiment.initial_params),
+    initial_state=lambda experiment: experiment.initial_state,
     restore=restore,
     train=train,
-    evaluate=lambda experiment, state, split: experiment.evaluate(state.meta_params, split),
+    evaluate=lambda experiment, state, split: experiment.evaluate(
+        state.meta_params, split, state.observation_moments
+    ),
     task_parameter_names=lambda experiment: experiment.env.task_parameter_names,
     title=lambda config: config.env.id,
     fixed_sections=("env", "policy"),

@@ -33,6 +33,11 @@ class SupervisedState:
     loss_sum: float = 0.0
     loss_count: int = 0
 
+    @property
+    def model(self) -> Params:
+        """A checkpoint's tensors."""
+        return self.meta_params
+
     def plain_values(self) -> dict[str, Any]:
         """What a checkpoint keeps beside parameters and meta-iteration."""
         return {

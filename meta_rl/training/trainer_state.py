@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from meta_rl.models.observation_normaliser import split_moments, with_moments
+from meta_rl.ops.moments import Moments
 from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
 from meta_rl.types import Params
 
@@ -19,6 +21,8 @@ class TrainerState:
         env_steps: environment steps taken in training so far.
         seconds: wall-clock time of training so far, over all its processes.
         best: the iteration with the best adaptation curve on validation tasks, if any yet.
+        observation_moments: of all training steps so far, on the CPU, if observations are
+            normalised.
     """
 
     meta_params: Params
@@ -26,9 +30,15 @@ class TrainerState:
     env_steps: int = 0
     seconds: float = 0.0
     best: BestCheckpoint | None = None
+    observation_moments: Moments | None = None
+
+    @property
+    def model(self) -> Params:
+        """What the policy is made of: a checkpoint's tensors."""
+        return with_moments(self.meta_params, self.observation_moments)
 
     def plain_values(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside parameters and meta-iteration."""
+        """What a checkpoint keeps beside the model and meta-iteration."""
         return {
             "env_steps": self.env_steps,
             "seconds": self.seconds,
@@ -43,13 +53,15 @@ def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
         CheckpointError: the checkpoint is not one of this trainer.
     """
     kept = checkpoint.trainer_state
+    params, moments = split_moments(checkpoint.params)
     try:
         return TrainerState(
-            meta_params={name: value.to(device) for name, value in checkpoint.params.items()},
+            meta_params={name: value.to(device) for name, value in params.items()},
             meta_iteration=checkpoint.meta_iteration,
             env_steps=int(kept["env_steps"]),
             seconds=float(kept["seconds"]),
             best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
+            observation_moments=moments,
         )
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None

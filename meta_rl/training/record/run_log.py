@@ -155,7 +155,7 @@ class RunLog:
         save_checkpoint(
             self._run_directory.path,
             state.meta_iteration,
-            state.meta_params,
+            state.model,
             self._config,
             state.plain_values(),
             state.best,

@@ -11,6 +11,7 @@ import numpy as np
 
 from meta_rl.config import Config
 from meta_rl.rollouts.environments import ShardedEnv, make_env
+from meta_rl.training.baseline_note import evaluation_note
 from meta_rl.training.evaluation import Evaluation
 from meta_rl.training.saved_policies.comparison import (
     Comparison,
@@ -122,7 +123,10 @@ def compare(
     with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
         names = env.task_parameter_names
         tasks, source = choose_tasks(env, choice, config)
-        warnings = [extrapolation_warning(env, tasks)]
+        warnings = [
+            extrapolation_warning(env, tasks),
+            evaluation_note(config, env.single_observation_space.shape[0]),
+        ]
     for group in loaded:
         warnings += [_mixture_warning(group), *(w for p in group.policies for w in p.warnings)]
     for warning in filter(None, warnings):

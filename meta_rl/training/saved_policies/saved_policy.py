@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from meta_rl.config import Config
-from meta_rl.models.gaussian_policy import initial_params
+from meta_rl.models.observation_normaliser import split_moments
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.checkpoint import (
     Checkpoint,
@@ -20,7 +20,7 @@ from meta_rl.training.checkpoint import (
 )
 from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import Evaluation, evaluate
-from meta_rl.training.rl_experiment import evaluation_settings, make_inner_loop
+from meta_rl.training.rl_experiment import evaluation_settings, initial_state, make_inner_loop
 from meta_rl.training.saved_policies.held_out_tasks import sampled_tasks
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.types import Params
@@ -28,12 +28,13 @@ from meta_rl.types import Params
 
 @dataclass(frozen=True)
 class SavedPolicy:
-    """Meta-parameters and the settings that they were trained with.
+    """A meta-policy and the settings that they were trained with.
 
     Attributes:
         path: the run directory or checkpoint that the user named.
         meta_iteration: number of completed meta-iterations.
-        params: the meta-parameters, on the CPU.
+        params: the meta-parameters and, if observations are normalised, their statistics, on the
+            CPU.
         config: the settings of the run.
         warnings: a sentence for each damaged checkpoint that had to be passed over.
     """
@@ -70,8 +71,9 @@ def untrained_policy(saved: SavedPolicy) -> SavedPolicy:
         EnvironmentFault: the environment, which the policy must fit, cannot be made.
     """
     with closing(make_env(saved.config, num_tasks=1, num_episodes=1)) as env:
-        policy = make_inner_loop(saved.config, env, torch.device("cpu")).policy
-    return SavedPolicy(saved.path, 0, initial_params(policy), saved.config)
+        inner_loop = make_inner_loop(saved.config, env, torch.device("cpu"))
+        model = initial_state(saved.config, inner_loop, env).model
+    return SavedPolicy(saved.path, 0, model, saved.config)
 
 
 def evaluate_policy(
@@ -102,9 +104,11 @@ def evaluate_policy(
     streams = RandomStreams(config.evaluation.seed, Split.TEST, meta_iteration=0)
     if tasks is None:
         tasks = sampled_tasks(env, config.evaluation.num_tasks, config.evaluation.seed)
-    params = fitting_params(saved.path, saved.params, initial_params(inner_loop.policy))
+    model = fitting_params(saved.path, saved.params, initial_state(config, inner_loop, env).model)
+    params, moments = split_moments(model)
     params = {name: value.to(device) for name, value in params.items()}
-    return evaluate(evaluation_settings(config, inner_loop, device), params, env, tasks, streams)
+    settings = evaluation_settings(config, inner_loop, device)
+    return evaluate(settings, params, env, tasks, streams, moments)
 
 
 def _best_checkpoint(path: Path) -> Checkpoint | None:

@@ -1,11 +1,18 @@
 """The linear feature baseline against a fit by hand and against least squares."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from meta_rl.models.linear_baseline import baseline_features, fit_predict
+from meta_rl.models.linear_baseline import (
+    RIDGE,
+    baseline_features,
+    baseline_value,
+    fit_predict,
+    min_steps_for_observations,
+)
 
 
 def f64(x):
@@ -111,3 +118,76 @@ def test_returns_in_single_precision_are_fitted_in_double():
     assert prediction.dtype == torch.float32
     expected = fit_predict(observation.double(), return_to_go.float().double(), weight)
     assert_close(prediction, expected.float(), rtol=1e-6, atol=1e-5)
+
+
+def without_a_choice(observation, return_to_go, weight):
+    """The ridge regression on all features, whatever the number of steps."""
+    features = baseline_features(observation).flatten(1, 2)
+    weighted = features * weight.double().flatten(1, 2)[..., None]
+    moment = weighted.mT @ return_to_go.double().flatten(1, 2)[..., None]
+    eigenvalue, eigenvector = torch.linalg.eigh(weighted.mT @ features)
+    inverse = 1.0 / (eigenvalue.clamp(min=0.0) + RIDGE)
+    coefficient = eigenvector @ (inverse[..., None] * (eigenvector.mT @ moment))
+    return (features @ coefficient).view_as(return_to_go).to(return_to_go.dtype)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    observation_size=st.integers(1, 20),
+    num_tasks=st.integers(1, 4),
+    single=st.booleans(),
+)
+@settings(deadline=None, max_examples=20)
+def test_with_steps_enough_no_bit_is_changed_by_the_choice(
+    seed, observation_size, num_tasks, single
+):
+    time = min_steps_for_observations(observation_size)
+    observation, return_to_go, weight = random_batch(
+        seed, num_tasks=num_tasks, time=time, observation_size=observation_size
+    )
+    weight[:, 0] = 1
+    batch = observation, return_to_go, weight
+    if single:
+        batch = tuple(x.float() for x in batch)
+    assert torch.equal(baseline_value(*batch), without_a_choice(*batch))
+
+
+def time_alone(return_to_go, weight):
+    """Least squares on [t, t^2, t^3, 1] / 100^n over the real steps of one task [E, T]."""
+    time = torch.arange(return_to_go.shape[-1], dtype=torch.float64) / 100
+    features = torch.stack([time, time**2, time**3, torch.ones_like(time)], -1)
+    real = weight.flatten() == 1
+    repeated = features.repeat(len(return_to_go), 1)
+    rows = torch.cat([repeated[real], RIDGE**0.5 * torch.eye(4, dtype=torch.float64)])
+    target = torch.cat([return_to_go.flatten()[real], torch.zeros(4, dtype=torch.float64)])
+    return (features @ torch.linalg.lstsq(rows, target).solution).expand_as(return_to_go)
+
+
+@pytest.mark.parametrize(("num_episodes", "time", "size"), [(4, 20, 100), (2, 3, 1), (3, 40, 39)])
+def test_with_too_few_steps_the_time_alone_predicts(num_episodes, time, size):
+    batch = random_batch(0, num_episodes=num_episodes, time=time, observation_size=size)
+    value = baseline_value(*batch)
+    for task in range(2):
+        assert_close(value[task], time_alone(batch[1][task], batch[2][task]), rtol=1e-6, atol=1e-6)
+
+
+def test_a_task_of_early_ends_sees_the_time_and_no_other_task_changes():
+    # 8 features, so 24 steps are needed; the tasks have 40, 24, 23 and none.
+    observation, return_to_go, _ = random_batch(0, num_tasks=4, time=10)
+    length = torch.tensor([[10] * 4, [6] * 4, [6, 6, 6, 5], [0] * 4])
+    weight = (torch.arange(10) < length[..., None]).double()
+    value = baseline_value(observation, return_to_go, weight)
+    full = without_a_choice(observation, return_to_go, weight)
+    assert torch.equal(value[:2], full[:2])
+    assert_close(value[2], time_alone(return_to_go[2], weight[2]), rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(value[2], full[2])
+    assert (value[3] == 0).all()
+
+
+@pytest.mark.parametrize("size", [2, 100])
+def test_the_host_is_not_asked_which_tasks_have_enough_steps(size):
+    # On the meta device there are no values: whatever would wait for one raises an error.
+    observation, return_to_go, weight = (
+        x.to("meta") for x in random_batch(0, observation_size=size)
+    )
+    assert baseline_value(observation, return_to_go, weight).shape == return_to_go.shape

@@ -68,3 +68,13 @@ def test_zero_mean_unit_std_per_task_whatever_scale_and_shift(seed, scale, shift
         assert (result[task][weight[task] == 0] == 0).all()
     assert_close(result, standardise(x, weight), rtol=1e-4, atol=1e-9)
     assert_close(vmap(standardise)(x, weight), standardise(x, weight), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("constant", [1e-2, -3.0, 1e7])
+def test_what_varies_by_rounding_alone_comes_back_as_zero(dtype, constant):
+    x = torch.full((7, 31), constant, dtype=dtype)
+    x[::2] *= 1.0 + torch.finfo(dtype).eps
+    assert (standardise(x, torch.ones_like(x)) == 0).all()
+    x[0, 0] *= 1.001
+    assert standardise(x, torch.ones_like(x)).std() == pytest.approx(1.0, abs=0.02)

@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Self
 
 from meta_rl.config import AnyConfig, config_to_yaml
@@ -45,12 +46,26 @@ class RunDirectory:
         """One row per evaluation episode."""
         return self.path / "evaluation.csv"
 
-    def record_resume(self, config: AnyConfig) -> None:
-        """Records that this process continues the run, perhaps with other settings."""
+    def record_resume(
+        self,
+        config: AnyConfig,
+        meta_iteration: int = 0,
+        changed: Mapping[str, tuple[Any, Any]] = MappingProxyType({}),
+    ) -> None:
+        """Records that this process continues the run, perhaps with other settings.
+
+        Args:
+            config: the settings from now on.
+            meta_iteration: number of meta-iterations that are complete.
+            changed: settings that differ from those before, by name, with both values.
+        """
 
         def resume(facts: dict[str, Any]) -> None:
             facts.pop("finish_time", None)
-            facts.setdefault("resumed", []).append(describe_process())
+            resumed: dict[str, Any] = {**describe_process(), "meta_iteration": meta_iteration}
+            if changed:
+                resumed["changed_settings"] = {name: list(pair) for name, pair in changed.items()}
+            facts.setdefault("resumed", []).append(resumed)
 
         # First, since a run that asks for more than it has done must not pass for a finished one.
         self._update_facts(resume)

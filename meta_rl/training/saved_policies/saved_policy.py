@@ -22,6 +22,7 @@ from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import Evaluation, evaluate
 from meta_rl.training.rl_experiment import evaluation_settings, make_inner_loop
 from meta_rl.training.saved_policies.held_out_tasks import sampled_tasks
+from meta_rl.training.saved_policies.run_settings import settings_of_run
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.types import Params
 
@@ -58,8 +59,10 @@ def load_policy(path: Path) -> SavedPolicy:
     checkpoint = _best_checkpoint(path) or load_checkpoint(path)
     if not isinstance(checkpoint.config, Config):
         raise CheckpointError(f"{path} is a run on supervised tasks, which has no policy")
+    config = settings_of_run(path, checkpoint.config)
+    assert isinstance(config, Config)
     return SavedPolicy(
-        path, checkpoint.meta_iteration, checkpoint.params, checkpoint.config, checkpoint.warnings
+        path, checkpoint.meta_iteration, checkpoint.params, config, checkpoint.warnings
     )
 
 

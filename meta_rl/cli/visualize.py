@@ -34,7 +34,7 @@ def visualize(
     ] = None,
     num_tasks: Annotated[
         int | None,
-        typer.Option(help="In place of --tasks, so many held-out ones; 4 by default."),
+        typer.Option(help="In place of --tasks, so many test tasks; 4 by default."),
     ] = None,
     steps: Steps = None,
     seed: Seed = None,
@@ -57,8 +57,6 @@ def visualize(
     """
     prefer_egl()
     # Here, so that MuJoCo is imported after that.
-    from rich.console import Console
-
     from meta_rl.cli.supervised_commands import refuse_options, visualize_supervised
     from meta_rl.config import ConfigError
     from meta_rl.reporting.report.run_record import run_dir_of
@@ -72,7 +70,7 @@ def visualize(
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.record.atomic_files import NewFolderError, check_unused, new_folder
-    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.saved_policies.comparison import ComparisonError, with_settings
     from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
     from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
@@ -80,7 +78,7 @@ def visualize(
     from meta_rl.training.saved_policies.saved_policy import load_policy
     from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
 
-    console = Console()
+    console = plain_console()
 
     def note(text: str) -> None:
         print_line(console, text)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
 
+from meta_rl.training.record.plain_line import PlainTable
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
 
 _FIRST_STEPS = 10
@@ -17,7 +17,7 @@ def print_supervised_curves(console: Console, curves: Mapping[str, SupervisedCur
         console: where to.
         curves: on the same tasks, by the name of the initialisation.
     """
-    table = Table(title="On held-out tasks (± 95 % over tasks)", title_justify="left")
+    table = PlainTable("On held-out tasks (± 95 % over tasks)")
     table.add_column("adaptation step", justify="right")
     columns = []
     for name, curve in curves.items():

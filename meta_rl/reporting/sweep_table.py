@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from meta_rl.training.checkpoint import read_best
 from meta_rl.training.record.evaluation_table import read_test_scores
-from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.record.plain_line import PlainTable, print_line
 from meta_rl.training.saved_policies.evaluation_summary import (
     BOOTSTRAP,
     interquartile_means_of_scores,
@@ -55,10 +54,9 @@ def print_sweep_table(console: Console, runs: Sequence[SweepRun]) -> None:
         return
     quantity = next(iter(groups.values()))[0].quantity
     steps = shown_steps(max(kept.score.shape[1] for group in groups.values() for kept in group))
-    table = Table(
-        title=f"{'Return' if quantity == _RETURN else quantity.capitalize()} on test tasks: "
-        "interquartile mean over seeds and tasks [95 % interval]",
-        title_justify="left",
+    table = PlainTable(
+        f"{'Return' if quantity == _RETURN else quantity.capitalize()} on test tasks: "
+        "interquartile mean over seeds and tasks [95 % interval]"
     )
     for label in short_labels([name for name, _ in next(iter(groups))]).values():
         table.add_column(label, justify="right", overflow="fold")

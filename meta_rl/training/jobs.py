@@ -19,6 +19,7 @@ from meta_rl.training.checkpoint import (
     load_checkpoint,
     repair_best,
 )
+from meta_rl.training.evaluation_tasks import TaskOrigin
 from meta_rl.training.ranks import ALONE, Ranks
 from meta_rl.training.record.earlier_validations import forget_validation, set_validations_aside
 from meta_rl.training.record.plain_line import print_line
@@ -47,10 +48,12 @@ class TrainingResult:
     Attributes:
         path: the run directory.
         curves: adaptation curves on the test tasks, by the name of the policy.
+        tasks: what may be said of these tasks.
     """
 
     path: Path
     curves: dict[str, Curve]
+    tasks: TaskOrigin
 
 
 def start_run(
@@ -293,7 +296,8 @@ def _train_and_test(
     for meta_iteration, (name, state) in states.items():
         curves[name] = kind.evaluate(experiment, state, Split.TEST)
         log.evaluation(meta_iteration, Split.TEST, curves[name])
-    return TrainingResult(path, curves)
+    origin = kind.test_origin(experiment, next(iter(curves.values())).task)
+    return TrainingResult(path, curves, origin)
 
 
 def _validated_again(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meta_rl.config import AnyConfig, Config, FewShotRunConfig, SineRunConfig
+from meta_rl.training.evaluation_tasks import TaskOrigin, origin_of_test_tasks
 from meta_rl.training.record.evaluation_table import RL_VALUE_NAMES
 from meta_rl.training.record.progress import (
     FEW_SHOT_COLUMNS,
@@ -31,11 +32,12 @@ class RunKind:
         initial_state: experiment -> state before the first meta-iteration.
         restore: (checkpoint, device) -> state.
         train: (experiment, state, log) -> last state.
-        evaluate: (experiment, state, split) -> curve on held-out tasks.
+        evaluate: (experiment, state, split) -> curve on the tasks of that split.
+        test_origin: (experiment, test tasks) -> what may be said of these tasks.
         task_parameter_names: experiment -> names of the entries of a task.
         title: settings -> what is trained, in a word.
         fixed_sections: settings that a resumed run may not change.
-        without_effect_on_scores: settings of how tasks are adapted to and evaluated, by dotted name,
+        without_effect_on_scores: settings of adapting and evaluating, by dotted name,
             that leave the meaning of a validation score as it is.
         value_names: last columns of ``evaluation.csv``.
         columns: what the screen shows.
@@ -46,6 +48,7 @@ class RunKind:
     restore: Callable[..., Any]
     train: Callable[..., Any]
     evaluate: Callable[..., Any]
+    test_origin: Callable[[Any, Any], TaskOrigin]
     task_parameter_names: Callable[[Any], tuple[str, ...]]
     title: Callable[[Any], str]
     fixed_sections: tuple[str, ...]
@@ -65,6 +68,9 @@ _RL = RunKind(
     restore=restore,
     train=train,
     evaluate=lambda experiment, state, split: experiment.evaluate(state.meta_params, split),
+    test_origin=lambda experiment, tasks: origin_of_test_tasks(
+        experiment.env, tasks, experiment.config.run.seed
+    ),
     task_parameter_names=lambda experiment: experiment.env.task_parameter_names,
     title=lambda config: config.env.id,
     fixed_sections=("env", "policy"),
@@ -92,6 +98,8 @@ def _supervised(
         evaluate=lambda experiment, state, split: experiment.evaluate(
             state.meta_params, split, state.moments
         ),
+        # Sinusoids are never drawn twice, and image classes of the splits differ.
+        test_origin=lambda experiment, tasks: TaskOrigin("held-out tasks", held_out=True),
         task_parameter_names=lambda experiment: experiment.task_parameter_names,
         title=title,
         fixed_sections=(section, "network"),

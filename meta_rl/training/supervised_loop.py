@@ -58,11 +58,11 @@ def train_supervised(
                     validations = state.validations.after(number, curve.score, evaluation.every)
                     next_state = replace(next_state, validations=validations)
                 if curve is not None or number % run.log_every == 0:
-                    sums = {"loss_sum": next_state.loss_sum, "loss_count": next_state.loss_count}
+                    loss_sum, loss_count = next_state.loss_sum, next_state.loss_count
                     next_state, clock = _log(experiment, next_state, step, clock, curve, log)
                     if next_state.validations.end == number and number % run.log_every:
                         # A longer run would not have this line, and would go on with these sums.
-                        next_state = replace(next_state, **sums)
+                        next_state = replace(next_state, loss_sum=loss_sum, loss_count=loss_count)
                 # Only now: an interruption before this line repeats the whole iteration.
                 state = next_state
                 if curve is not None or state.meta_iteration % run.checkpoint_every == 0:

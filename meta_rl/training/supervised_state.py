@@ -7,7 +7,7 @@ import torch
 
 from meta_rl.ops.adam import AdamMoments
 from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
-from meta_rl.training.validations import Validations, restored_validations
+from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
 
@@ -30,7 +30,7 @@ class SupervisedState:
     moments: AdamMoments | None
     meta_iteration: int = 0
     seconds: float = 0.0
-    validations: Validations = Validations()
+    validations: Validations = NO_VALIDATION
     loss_sum: float = 0.0
     loss_count: int = 0
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
-from meta_rl.training.validations import Validations, restored_validations
+from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
 
@@ -26,7 +26,7 @@ class TrainerState:
     meta_iteration: int = 0
     env_steps: int = 0
     seconds: float = 0.0
-    validations: Validations = Validations()
+    validations: Validations = NO_VALIDATION
 
     @property
     def best(self) -> BestCheckpoint | None:

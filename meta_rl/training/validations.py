@@ -71,6 +71,10 @@ class Validations:
         return asdict(self)
 
 
+NO_VALIDATION = Validations()
+"""Of a run that has not been validated yet."""
+
+
 def is_due(meta_iteration: int, every: int, num_meta_iterations: int) -> bool:
     """Whether an iteration is validated: where it is scheduled, and at the end of the run.
 

@@ -1,4 +1,4 @@
-"""What a resumed run reports: as if it had been as long from the start, and of one kind of score."""
+"""A resumed run reports as if it had been as long from the start, and scores of one kind."""
 
 import csv
 import io
@@ -256,7 +256,7 @@ def test_a_run_that_was_stopped_during_its_tests_ends_elsewhere_with_the_same_se
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RLExperiment, "evaluate", stopped)
         start("smoke", path, "run.meta_iterations=1")
-    with pytest.raises(ConfigError, match="another rollout.horizon; ask"):
+    with pytest.raises(ConfigError, match=r"another rollout\.horizon; ask"):
         resume(path, "rollout.horizon=12")
     assert list(resume(path, "rollout.num_threads=1").curves) == ["untrained", "iteration 1"]
 

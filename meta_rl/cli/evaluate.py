@@ -67,7 +67,7 @@ def evaluate(
     from meta_rl.tasks.image_classes import DatasetError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.atomic_files import NewFolderError, check_unused, new_folder
+    from meta_rl.training.record.atomic_files import NewFolderError, check_unused
     from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.saved_policies.comparison import ComparisonError
     from meta_rl.training.saved_policies.comparison_files import write_comparison
@@ -76,6 +76,7 @@ def evaluate(
         compare,
         evaluation_folder,
         load_groups,
+        output_folder,
     )
     from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
     from meta_rl.training.saved_policies.packaged_runs import find_run
@@ -124,10 +125,10 @@ def evaluate(
         folder = out or evaluation_folder(runs)
         check_unused(folder)
         comparison = compare(loaded, choice, note)
-        with new_folder(folder) as temporary:
-            write_comparison(temporary, comparison)
+        with output_folder(out, folder) as made:
+            write_comparison(made.temporary, comparison)
             figure = adaptation_figure(comparison.groups, comparison.env_id)
             for ending in ("png", "svg"):
-                save_figure(figure, temporary / f"curve.{ending}")
+                save_figure(figure, made.temporary / f"curve.{ending}")
     print_comparison(console, comparison.groups, comparison.task_parameter_names, comparison.tasks)
-    note(f"Evaluation: {folder}")
+    note(f"Evaluation: {made.path}")

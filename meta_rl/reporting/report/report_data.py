@@ -60,7 +60,7 @@ def report_data(
         },
         "adaptation": adaptation,
         "tasks": {**tasks, "parameter_labels": _parameter_labels(replays, shown_names(names))},
-        "learning": [learning_data(record) for record in records],
+        "learning": [learning_data(record, len(records)) for record in records],
         "replays": drawn,
         "replays_missing": _NOTHING_TO_DRAW,
     }

@@ -1,7 +1,7 @@
 """What ``meta-rl evaluate`` does between its options and its files."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,11 @@ from meta_rl.training.evaluation_tasks import (
     TaskOrigin,
     finite_training_tasks,
     origin_of_test_tasks,
+)
+from meta_rl.training.record.atomic_files import (
+    NumberedFolder,
+    new_folder,
+    new_numbered_folder,
 )
 from meta_rl.training.saved_policies.comparison import (
     Comparison,
@@ -190,6 +195,25 @@ def evaluation_folder(runs: Sequence[Path], kind: str = "evaluation") -> Path:
     while path.exists():
         path, number = folder / f"{stem}-{number}", number + 1
     return path
+
+
+@contextmanager
+def output_folder(out: Path | None, folder: Path) -> Iterator[NumberedFolder]:
+    """The folder that a command fills.
+
+    Args:
+        out: as the user wants it.
+        folder: where ``out`` is None, this or the next free name.
+
+    Raises:
+        NewFolderError: ``out`` exists, or writing fails.
+    """
+    if out is None:
+        with new_numbered_folder(folder) as numbered:
+            yield numbered
+    else:
+        with new_folder(out) as temporary:
+            yield NumberedFolder(temporary, out)
 
 
 def _paths_of_references(references: Sequence[str]) -> dict[str, list[Path | None]]:

@@ -58,8 +58,8 @@ def work_through(
 ) -> None:
     """Runs all that wait; their states say how it went.
 
-    A run that fails does not keep the others from running, and one that another process still
-    writes, that of a sweep that was killed for example, waits for it. When asked to stop, the runs are asked
+    A run that fails does not keep the others from running. One that another process still writes,
+    because a sweep was killed for example, waits for that. When asked to stop, the runs are asked
     to save and end, and those that wait are not started.
 
     Args:

@@ -28,6 +28,7 @@ RL = ("evaluation.num_tasks=2", "evaluation.episodes_per_task=2", "run.device=cp
 SINE = (
     *("network.hidden_sizes=[8]", "meta_update.meta_batch_size=3", "run.device=cpu"),
     *("evaluation.num_tasks=5", "evaluation.queries=6", "run.log_every=4"),
+    "run.compile=false",
 )
 
 

@@ -80,7 +80,7 @@ def untrained_policy(saved: SavedPolicy) -> SavedPolicy:
 def evaluate_policy(
     saved: SavedPolicy, tasks: np.ndarray | None = None, env: ShardedEnv | None = None
 ) -> Evaluation:
-    """Adapts a saved policy to held-out tasks, as its settings say.
+    """Adapts a saved policy to test tasks, as its settings say.
 
     With the settings that the run had, the tasks are the test tasks that training ended with, and
     so are the returns, bit for bit on the same device.

@@ -32,14 +32,16 @@ def lean_spawning() -> Iterator[None]:
     a value that the user has set stays. Ctrl-C, SIGTERM and hang-ups wait until the worker calls
     `leave_signals_to_parent`: the parent decides what becomes of its workers.
     """
-    # Started by the first spawn otherwise, which would unblock the signals again.
-    resource_tracker.ensure_running()
     main = sys.modules["__main__"]
     hidden = {name: getattr(main, name, None) for name in ("__spec__", "__file__")}
     set_threads = _THREADS_VARIABLE not in os.environ
     # A blocked signal stays blocked in child processes, from their very first instruction.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS_FOR_THE_PARENT)
     try:
+        # Python's own helper process is not to end with the terminal either. It is started by the
+        # first spawn otherwise, which would unblock the signals again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS_FOR_THE_PARENT)
         for name in hidden:
             setattr(main, name, None)
         if set_threads:

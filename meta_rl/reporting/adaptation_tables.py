@@ -8,7 +8,7 @@ from rich.console import Console
 from meta_rl.rollouts.task_words import shown_entries
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.evaluation_tasks import TaskOrigin
-from meta_rl.training.record.plain_line import PlainTable, print_line
+from meta_rl.training.record.plain_line import PlainTable, print_line, print_table
 from meta_rl.training.saved_policies.comparison import PolicyGroup
 from meta_rl.training.saved_policies.evaluation_summary import (
     BOOTSTRAP,
@@ -44,14 +44,14 @@ def print_adaptation_curves(
         name: [*map(_with_interval, curve.mean, curve.interval)] for name, curve in curves.items()
     }
     columns |= further_columns or {}
-    table = PlainTable(f"{title} (± 95 % over tasks)")
+    table = PlainTable()
     table.add_column("adaptation step", justify="right")
     for name in columns:
         table.add_column(name, justify="right")
     for step in range(max(map(len, columns.values()))):
         cells = (column[step] if step < len(column) else "" for column in columns.values())
         table.add_row(str(step), *cells)
-    console.print(table)
+    print_table(console, f"{title} (± 95 % over tasks)", table)
 
 
 def print_comparison(
@@ -117,7 +117,7 @@ def print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> Non
     """
     notes = _notable_tasks(gains)
     shown = shown_entries(len(names))
-    table = PlainTable("Tasks, by return after adapting")
+    table = PlainTable()
     for entry in shown:
         table.add_column("..." if entry is None else names[entry], justify="right")
     for heading in ("before", "after", "gain ± 95 %"):
@@ -131,7 +131,7 @@ def print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> Non
             _with_interval(gains.gain[index], gains.interval[index]),
             note,
         )
-    console.print(table)
+    print_table(console, "Tasks, by return after adapting", table)
     if None in shown:
         print_line(console, f"{len(shown) - 1} of the {len(names)} entries of a task are shown.")
 

@@ -204,7 +204,8 @@ def _check_not_in_vain(path: Path, before: AnyConfig, config: AnyConfig) -> None
     A run that was stopped while it was tested may go on elsewhere; a finished one stays as it is.
     """
     if is_finished(path):
-        changed = set(changed_settings(load_config(str(path / "config.yaml")), config))
+        # Without run.dir, which the file never holds.
+        changed = {*changed_settings(load_config(str(path / "config.yaml")), config)} - {"run.dir"}
     else:
         old, new = _effects(before), _effects(config)
         changed = {name for name in old | new if old.get(name) != new.get(name)}

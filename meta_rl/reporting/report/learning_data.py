@@ -20,7 +20,7 @@ def learning_data(record: RunRecord, num_runs: int = 1) -> dict[str, Any]:
 
     ``training`` and ``validation`` hold ``meta_iteration`` and ``env_steps`` [I], and ``mean`` and
     ``interval`` (half-width of the 95 % interval over tasks) [K + 1, I], one row per adaptation
-    step; ``num_recorded`` is how many there were before long curves were thinned.
+    step. ``num_recorded`` is how many points each had before long curves were thinned.
 
     Args:
         record: the run.
@@ -36,6 +36,7 @@ def learning_data(record: RunRecord, num_runs: int = 1) -> dict[str, Any]:
     kept = thinned([*training.extremes, *diagnostics.values()], max_points)
     return {
         "run": record.name,
+        "num_recorded": {"training": len(trained), "validation": len(validated)},
         "training": training.plain(kept),
         "validation": validation.plain(thinned(validation.extremes, max_points)),
         "diagnostics": {name: rounded(values[kept], 6) for name, values in diagnostics.items()},
@@ -61,7 +62,6 @@ class _Returns:
         """The points that are kept, as plain values."""
         records = [self._records[index] for index in kept]
         return {
-            "num_recorded": len(self._records),
             "meta_iteration": [record["meta_iteration"] for record in records],
             "env_steps": [record["env_steps"] for record in records],
             "mean": [rounded(values[kept], _DIGITS) for values in self._mean],

@@ -25,12 +25,7 @@ def print_line(console: Console, text: str) -> None:
 
 
 class PlainTable(Table):
-    """A table whose title, headings and cells are text as it is, whatever the console."""
-
-    def __init__(self, title: str | None = None, **options: Any) -> None:
-        """Takes rich's options, and puts the title on the left."""
-        text = None if title is None else Text(title, style="table.title")
-        super().__init__(title=text, title_justify="left", **options)
+    """A table whose headings and cells are text as it is, whatever the console."""
 
     def add_column(self, header: str, **options: Any) -> None:  # type: ignore[override]
         """Adds a column; rich's options."""
@@ -39,3 +34,9 @@ class PlainTable(Table):
     def add_row(self, *cells: str) -> None:  # type: ignore[override]
         """Adds a row of text."""
         super().add_row(*map(Text, cells))
+
+
+def print_table(console: Console, title: str, table: PlainTable) -> None:
+    """Prints a table below its title, which may be wider than the table."""
+    print_line(console, title)
+    console.print(table)

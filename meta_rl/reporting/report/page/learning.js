@@ -30,10 +30,11 @@ function learningSeries(curves, table, axis, marks) {
 
 /** What is left out of long curves, in words, or "". */
 function thinningText(curves, table) {
-  const thinned = curves.filter((curve) => curve[table].meta_iteration.length < curve[table].num_recorded);
+  const thinned = curves.filter((curve) =>
+    curve[table].meta_iteration.length < curve.num_recorded[table]);
   if (thinned.length === 0) return "";
   const counts = thinned.map((curve) =>
-    `${curve[table].meta_iteration.length} of ${curve[table].num_recorded} points`
+    `${curve[table].meta_iteration.length} of ${curve.num_recorded[table]} points`
     + (curves.length > 1 ? ` of ${curve.run}` : ""));
   return ` Picture and table are thinned to ${counts.join(", ")}: the ends, and the least and the`
     + " greatest value of every stretch.";

@@ -49,7 +49,8 @@ def reports(tmp_path_factory):
     plane = report(folder.parent / "a<", HOSTILE, "navigation")
     thinned = plane.with_name("thinned.html")
     # As if the run had been so long that its two points are what is left of many.
-    text = plane.read_text(encoding="utf-8").replace('"num_recorded":2', '"num_recorded":100000', 1)
+    text = plane.read_text(encoding="utf-8")
+    text = text.replace('"num_recorded":{"training":2', '"num_recorded":{"training":100000')
     thinned.write_text(text, encoding="utf-8")
     return {
         "plane": plane,

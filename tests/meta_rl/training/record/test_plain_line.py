@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from meta_rl.reporting.plain_text import plain_text
-from meta_rl.training.record.plain_line import PlainTable, plain_console, print_line
+from meta_rl.training.record.plain_line import PlainTable, plain_console, print_line, print_table
 
 PACKAGE = Path(__file__).parents[4] / "meta_rl"
 NAMES = ["speed [m/s]", "[bold]x[/bold]", "[/red]", "run :smile:", "a\\[b]", "[link=x]y[/link]"]
@@ -19,10 +19,10 @@ NAMES = ["speed [m/s]", "[bold]x[/bold]", "[/red]", "run :smile:", "a\\[b]", "[l
 def test_nothing_in_a_table_is_markup_on_any_console(name):
     shown = io.StringIO()
     for console in (Console(file=shown, width=200), Console(file=shown, width=200, markup=True)):
-        table = PlainTable(f"title {name}")
+        table = PlainTable()
         table.add_column(f"heading {name}", justify="right")
         table.add_row(f"cell {name}")
-        console.print(table)
+        print_table(console, f"title {name}", table)
         print_line(console, f"line {name}")
     for part in ("title", "heading", "cell", "line"):
         assert shown.getvalue().count(f"{part} {name}") == 2

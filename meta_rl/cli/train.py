@@ -29,7 +29,9 @@ def train(
     """Meta-train a policy, or continue a run."""
     from meta_rl.cli.config_argument import split_arguments
     from meta_rl.config import ConfigError, config_to_yaml, load_config
+    from meta_rl.training.sweep.lifeline import end_with_starter
 
+    end_with_starter()
     arguments = arguments or []
     with one_sentence_errors(ConfigError):
         if resume is not None:
@@ -46,8 +48,6 @@ def train(
         return
 
     # Here, so that a mistake in the settings is reported without waiting for torch.
-    from rich.console import Console
-
     from meta_rl.reporting.run_result import print_result
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
@@ -56,7 +56,7 @@ def train(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
     from meta_rl.training.ranks import RankError, is_restart, join_ranks
-    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.record.run_directory import RunDirectoryError, run_to_restart
 
     with (
@@ -68,7 +68,7 @@ def train(
         join_ranks() as ranks,
     ):
         # The other ranks have nothing to say that the first does not.
-        console = Console(quiet=not ranks.is_first)
+        console = plain_console(quiet=not ranks.is_first)
         if resume is None and is_restart():
             resume = run_to_restart(config)
         if resume is not None:

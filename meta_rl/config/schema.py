@@ -179,7 +179,7 @@ class RolloutConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Adaptation to held-out tasks."""
+    """Adaptation to validation and test tasks."""
 
     every: int = Field(
         default=20, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
@@ -187,14 +187,14 @@ class EvaluationConfig(Section):
     seed: int = Field(
         default=0,
         ge=0,
-        description="Seed of the held-out tasks and their episodes, the same for every run.seed.",
+        description="Seed of these tasks and their episodes, the same for every run.seed.",
     )
-    num_tasks: int = Field(default=40, ge=2, description="Held-out tasks.")
+    num_tasks: int = Field(default=40, ge=2, description="Validation tasks, and as many for tests.")
     episodes_per_task: int = Field(
         default=20, ge=2, description="Episodes per task and adaptation step."
     )
     num_adaptation_steps: int = Field(
-        default=3, ge=0, description="Gradient steps on each held-out task."
+        default=3, ge=0, description="Gradient steps on each of these tasks."
     )
 
 

@@ -1,6 +1,6 @@
 """What survives from one meta-iteration to the next, and so goes into a checkpoint."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ import torch
 from meta_rl.models.observation_normaliser import split_moments, with_moments
 from meta_rl.ops.moments import Moments
 from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
+from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
 
@@ -20,7 +21,7 @@ class TrainerState:
         meta_iteration: number of completed meta-iterations.
         env_steps: environment steps taken in training so far.
         seconds: wall-clock time of training so far, over all its processes.
-        best: the iteration with the best adaptation curve on validation tasks, if any yet.
+        validations: what the validation tasks have said.
         observation_moments: of all training steps so far, on the CPU, if observations are
             normalised.
     """
@@ -29,8 +30,13 @@ class TrainerState:
     meta_iteration: int = 0
     env_steps: int = 0
     seconds: float = 0.0
-    best: BestCheckpoint | None = None
+    validations: Validations = NO_VALIDATION
     observation_moments: Moments | None = None
+
+    @property
+    def best(self) -> BestCheckpoint | None:
+        """The iteration with the best adaptation curve on validation tasks, if any yet."""
+        return self.validations.best
 
     @property
     def model(self) -> Params:
@@ -42,7 +48,7 @@ class TrainerState:
         return {
             "env_steps": self.env_steps,
             "seconds": self.seconds,
-            "best": None if self.best is None else asdict(self.best),
+            "validations": self.validations.plain_values(),
         }
 
 
@@ -60,7 +66,7 @@ def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
             meta_iteration=checkpoint.meta_iteration,
             env_steps=int(kept["env_steps"]),
             seconds=float(kept["seconds"]),
-            best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
+            validations=restored_validations(kept, checkpoint.meta_iteration),
             observation_moments=moments,
         )
     except (KeyError, TypeError, ValueError):

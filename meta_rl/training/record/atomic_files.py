@@ -1,9 +1,12 @@
 """File changes that a crash cannot leave half done."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 
@@ -44,13 +47,58 @@ def new_folder(path: Path) -> Iterator[Path]:
         NewFolderError: there is something of this name already, or writing fails.
     """
     check_unused(path)
+    with _filled_folder(path) as temporary:
+        yield temporary
+        sync_folder(temporary)
+        temporary.rename(path)
+
+
+@dataclass
+class NumberedFolder:
+    """A folder that is being filled, and the name that it gets.
+
+    Attributes:
+        temporary: where to write.
+        path: its later place; settled when it is complete.
+    """
+
+    temporary: Path
+    path: Path
+
+
+@contextmanager
+def new_numbered_folder(path: Path) -> Iterator[NumberedFolder]:
+    """As ``new_folder``, and where there is something of this name, the next free one.
+
+    Several processes may ask for the same name: each gets one of its own.
+
+    Raises:
+        NewFolderError: writing fails.
+    """
+    with _filled_folder(path) as temporary:
+        folder = NumberedFolder(temporary, path)
+        yield folder
+        sync_folder(temporary)
+        for number in count(1):
+            folder.path = path if number == 1 else path.with_name(f"{path.name}-{number}")
+            if os.path.lexists(folder.path):
+                continue
+            try:
+                temporary.rename(folder.path)
+                return
+            except OSError as error:
+                # Another process was faster.
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    raise
+
+
+@contextmanager
+def _filled_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         yield temporary
-        sync_folder(temporary)
-        temporary.rename(path)
     except OSError as error:
         raise NewFolderError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:

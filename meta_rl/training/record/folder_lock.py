@@ -10,6 +10,10 @@ class FolderLockError(ValueError):
     """A folder that another process writes, or that cannot be written; one sentence."""
 
 
+class FolderInUseError(FolderLockError):
+    """A folder that another process writes."""
+
+
 def lock_folder(path: Path) -> IO[str]:
     """Keeps other processes from writing a folder until the returned file is closed.
 
@@ -28,7 +32,7 @@ def lock_folder(path: Path) -> IO[str]:
         file.seek(0)
         owner = file.read().strip()
         file.close()
-        raise FolderLockError(f"{path} is being written by process {owner}") from None
+        raise FolderInUseError(f"{path} is being written by process {owner}") from None
     except OSError as error:
         file.close()
         raise FolderLockError(f"{path} cannot be locked: {error.strerror}") from None
@@ -36,3 +40,16 @@ def lock_folder(path: Path) -> IO[str]:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def why_locked(path: Path) -> str:
+    """The sentence of another process that writes a folder, or '' where nobody does.
+
+    Raises:
+        FolderLockError: as ``lock_folder``, for other reasons.
+    """
+    try:
+        lock_folder(path).close()
+    except FolderInUseError as error:
+        return str(error)
+    return ""

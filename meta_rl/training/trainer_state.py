@@ -5,7 +5,13 @@ from typing import Any
 
 import torch
 
-from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
+from meta_rl.training.checkpoint import (
+    BestCheckpoint,
+    Checkpoint,
+    CheckpointError,
+    finite_number,
+    whole_number,
+)
 from meta_rl.types import Params
 
 
@@ -47,9 +53,9 @@ def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
         return TrainerState(
             meta_params={name: value.to(device) for name, value in checkpoint.params.items()},
             meta_iteration=checkpoint.meta_iteration,
-            env_steps=int(kept["env_steps"]),
-            seconds=float(kept["seconds"]),
-            best=None if kept["best"] is None else BestCheckpoint(**kept["best"]),
+            env_steps=whole_number(kept["env_steps"]),
+            seconds=finite_number(kept["seconds"]),
+            best=None if kept["best"] is None else BestCheckpoint.from_values(kept["best"]),
         )
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from meta_rl.config import AnyConfig, config_to_yaml
+from meta_rl.reading import FileError, SentenceError, read_json
 from meta_rl.training.record.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
 from meta_rl.training.record.provenance import describe_process
 
 
-class RunDirectoryError(ValueError):
+class RunDirectoryError(SentenceError):
     """A run directory that cannot be used; the message is one sentence."""
 
 
@@ -28,7 +29,7 @@ class RunDirectory:
     """
 
     path: Path
-    _lock: IO[str]
+    _lock: IO[bytes]
 
     @property
     def config_file(self) -> Path:
@@ -50,7 +51,10 @@ class RunDirectory:
 
         def resume(facts: dict[str, Any]) -> None:
             facts.pop("finish_time", None)
-            facts.setdefault("resumed", []).append(describe_process())
+            before = facts.get("resumed", [])
+            if not isinstance(before, list):
+                raise FileError(f"{self._facts_file} should list in 'resumed' how the run went on")
+            facts["resumed"] = [*before, describe_process()]
 
         # First, since a run that asks for more than it has done must not pass for a finished one.
         self._update_facts(resume)
@@ -68,10 +72,10 @@ class RunDirectory:
 
     def _update_facts(self, update: Callable[[dict[str, Any]], None]) -> None:
         try:
-            facts = json.loads(self._facts_file.read_text())
+            facts = read_json(self._facts_file)
             update(facts)
             write_text_atomically(self._facts_file, json.dumps(facts, indent=2) + "\n")
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise RunDirectoryError(f"{self._facts_file} cannot be updated: {error}") from None
 
     def check_is_ours(self) -> None:
@@ -152,8 +156,8 @@ def open_run_directory(path: Path) -> RunDirectory:
 def is_finished(path: Path) -> bool:
     """Whether the run in this folder has done all that its settings ask for."""
     try:
-        return "finish_time" in json.loads((path / "run.json").read_text())
-    except (OSError, ValueError, TypeError):
+        return "finish_time" in read_json(path / "run.json")
+    except FileError:
         return False
 
 
@@ -200,7 +204,7 @@ def _unused_path(name: str, seed: int) -> Path:
     return path
 
 
-def _lock(path: Path) -> IO[str]:
+def _lock(path: Path) -> IO[bytes]:
     try:
         return lock_folder(path)
     except FolderLockError as error:

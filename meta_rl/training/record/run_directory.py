@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from meta_rl.reading import FileError, SentenceError, read_json
 from meta_rl.training.record.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
 from meta_rl.training.record.provenance import describe_process
+from meta_rl.training.record.trusted_runs import trust_run
 
 
 class RunDirectoryError(SentenceError):
@@ -119,7 +121,12 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
         RunDirectoryError: if the directory exists, or cannot be written.
     """
     path = Path(config.run.dir) if config.run.dir else _unused_path(name, config.run.seed)
-    facts = {"name": name, "seed": config.run.seed, **describe_process()}
+    facts = {
+        "name": name,
+        "seed": config.run.seed,
+        "run_id": secrets.token_hex(8),
+        **describe_process(),
+    }
     _refuse_existing(path)
     # Elsewhere first: a run directory that is there is whole, whenever the process ends.
     partial = _make_folder(path)
@@ -130,6 +137,7 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
         _refuse_existing(path)
         partial.rename(path)
         sync_folder(path.parent)
+        trust_run(path, config)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         lock.close()

@@ -28,6 +28,7 @@ from meta_rl.training.checkpoint import (
 )
 from meta_rl.training.record.evaluation_table import EvaluationTableError, read_test_scores
 from meta_rl.training.record.run_directory import is_finished
+from meta_rl.training.record.trusted_runs import id_with_module
 from meta_rl.training.saved_policies.packaged_runs import PACKAGED_RUNS
 from meta_rl.training.supervised_curve import half_width
 
@@ -46,7 +47,8 @@ def package(run: Path, name: str, folder: Path = PACKAGED_RUNS) -> Path:
     """Writes ``folder/name``, all of it or nothing.
 
     Raises:
-        CheckpointError: the run is not finished, its checkpoint cannot be read, or is too large.
+        CheckpointError: the run is not finished or is of a user's environment, or its checkpoint
+            cannot be read or is too large.
         EvaluationTableError: the run's evaluation cannot be read.
     """
     best = read_best(run)
@@ -56,6 +58,8 @@ def package(run: Path, name: str, folder: Path = PACKAGED_RUNS) -> Path:
         raise CheckpointError(f"{name!r} should consist of small letters, digits and underscores")
     checkpoint = load_checkpoint(checkpoint_path(run, best.meta_iteration))
     config = without_machine(checkpoint.config)
+    if id_with_module(config) is not None:
+        raise CheckpointError(f"{run} is of a user's environment, which the package does not hold")
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         new = Path(temporary, name)

@@ -7,6 +7,7 @@ import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Seed, Steps
+from meta_rl.cli.trust import Trust
 
 
 def evaluate(
@@ -52,6 +53,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Adapt finished runs to test tasks, step by step.
 
@@ -69,6 +71,7 @@ def evaluate(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.record.atomic_files import NewFolderError, check_unused
     from meta_rl.training.record.plain_line import plain_console, print_line
+    from meta_rl.training.record.trusted_runs import UntrustedRunError
     from meta_rl.training.saved_policies.comparison import ComparisonError
     from meta_rl.training.saved_policies.comparison_files import write_comparison
     from meta_rl.training.saved_policies.evaluation_job import (
@@ -103,6 +106,7 @@ def evaluate(
             *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
             EnvironmentFault,
             *(NewFolderError, NumericalError, OSError, SweepError, TaskSelectionError),
+            UntrustedRunError,
         ),
     ):
         runs = [find_run(run) for run in runs]
@@ -121,7 +125,7 @@ def evaluate(
             )
             evaluate_supervised(directories, changed, out, note, console)
             return
-        loaded = load_groups(directories, reference or [], changed)
+        loaded = load_groups(directories, reference or [], changed, trust=trust)
         folder = out or evaluation_folder(runs)
         check_unused(folder)
         comparison = compare(loaded, choice, note)

@@ -7,6 +7,7 @@ import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Steps
+from meta_rl.cli.trust import Trust
 
 
 def report(
@@ -25,6 +26,7 @@ def report(
     num_tasks: NumTasks = None,
     steps: Steps = None,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Write one self-contained HTML file: curves, tasks, and replays of the adapted policies.
 
@@ -38,6 +40,7 @@ def report(
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
     from meta_rl.training.record.plain_line import plain_console, print_line
+    from meta_rl.training.record.trusted_runs import UntrustedRunError
     from meta_rl.training.saved_policies.comparison import ComparisonError
     from meta_rl.training.saved_policies.evaluation_job import TaskChoice, load_groups
     from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
@@ -59,12 +62,13 @@ def report(
         one_sentence_errors(
             *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
             *(NumericalError, OSError, ReportError, SweepError, TaskSelectionError),
+            UntrustedRunError,
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}
         runs = [find_run(run) for run in runs]
         directories = [path for run in runs for path in run_directories(run)]
-        loaded = load_groups(directories, reference or [], changed)
+        loaded = load_groups(directories, reference or [], changed, trust=trust)
         path = report_path(runs, out, force=force)
         page = make_report(loaded, TaskChoice(num_tasks), note)
         write_report(path, page, force=force)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meta_rl.cli.exits import fail, one_sentence_errors, remember_signals
+from meta_rl.cli.trust import Trust, allow_module
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +51,7 @@ def sweep(
             show_default=False,
         ),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Train every combination of settings, each as a process of its own.
 
@@ -59,10 +61,13 @@ def sweep(
     """
     from meta_rl.cli.config_argument import split_arguments
     from meta_rl.config import ConfigError
+    from meta_rl.training.record.trusted_runs import UntrustedRunError, run_of_file
     from meta_rl.training.sweep.plan import make_plan
 
-    with one_sentence_errors(ConfigError):
-        plan = make_plan(*split_arguments("sweep", arguments or []))
+    with one_sentence_errors(ConfigError, UntrustedRunError):
+        name, settings = split_arguments("sweep", arguments or [])
+        plan = make_plan(name, settings)
+        allow_module(plan.runs[0].config, run_of_file(Path(name)), settings, trust=trust)
     if slurm_option and not slurm:
         fail("--slurm-option is for --slurm")
     path = folder or plan.default_path

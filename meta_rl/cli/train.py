@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+from meta_rl.cli.trust import Trust, allow_module
 
 
 def train(
@@ -25,10 +26,12 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the resolved settings and stop.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Meta-train a policy, or continue a run."""
     from meta_rl.cli.config_argument import split_arguments
     from meta_rl.config import ConfigError, config_to_yaml, load_config
+    from meta_rl.training.record.trusted_runs import UntrustedRunError, run_of_file
     from meta_rl.training.sweep.lifeline import end_with_starter
 
     end_with_starter()
@@ -46,6 +49,8 @@ def train(
     if print_config:
         typer.echo(config_to_yaml(config), nl=False)
         return
+    with one_sentence_errors(UntrustedRunError):
+        allow_module(config, resume or run_of_file(Path(name)), overrides, trust=trust)
 
     # Here, so that a mistake in the settings is reported without waiting for torch.
     from meta_rl.reporting.run_result import print_result

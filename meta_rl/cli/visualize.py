@@ -8,6 +8,7 @@ import typer
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.cli.offscreen import prefer_egl
 from meta_rl.cli.options import Device, Seed, Steps
+from meta_rl.cli.trust import Trust
 
 
 def visualize(
@@ -50,6 +51,7 @@ def visualize(
     video: Annotated[bool, typer.Option(help="Whether films (mp4) are made.")] = True,
     gif: Annotated[bool, typer.Option("--gif", help="The films as small GIFs, too.")] = False,
     device: Device = None,
+    trust: Trust = False,
 ) -> None:
     """Draw and film what a policy does before adapting and after each step.
 
@@ -71,6 +73,7 @@ def visualize(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.record.atomic_files import NewFolderError, check_unused
     from meta_rl.training.record.plain_line import plain_console, print_line
+    from meta_rl.training.record.trusted_runs import UntrustedRunError
     from meta_rl.training.saved_policies.comparison import ComparisonError, with_settings
     from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
     from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
@@ -93,7 +96,7 @@ def visualize(
         one_sentence_errors(
             *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
             *(EnvironmentFault, NewFolderError, NumericalError),
-            *(OSError, RenderingError, TaskSelectionError),
+            *(OSError, RenderingError, TaskSelectionError, UntrustedRunError),
         ),
     ):
         changed = {name: value for name, value in settings.items() if value is not None}
@@ -104,7 +107,7 @@ def visualize(
             return
         if beside:
             raise ConfigError("--beside is for runs on supervised tasks, which this is not")
-        saved = with_settings(load_policy(run), changed, "command line")
+        saved = with_settings(load_policy(run, trust=trust), changed, "command line")
         for warning in saved.warnings:
             note(f"Warning: {warning}")
         folder = out or evaluation_folder([run], "visualize")

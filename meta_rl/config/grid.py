@@ -10,7 +10,7 @@ from meta_rl.config.problems import ConfigError
 
 MAX_POINTS = 1000
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 

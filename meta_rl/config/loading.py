@@ -1,25 +1,27 @@
 """Reads settings from a preset or a YAML file and from overrides such as ``run.seed=1``."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from meta_rl.config.problems import ConfigError, Location, did_you_mean, find_problems
 from meta_rl.config.schema import Config
 from meta_rl.config.supervised import FewShotRunConfig, SineRunConfig
+from meta_rl.reading import file_errors_as, read_text
+from meta_rl.reading.plain_files import MIB
+from meta_rl.reading.yaml_values import YamlError, parse_yaml, to_yaml
 
 AnyConfig = Config | SineRunConfig | FewShotRunConfig
 """The settings of a run of any kind."""
 _SUPERVISED: tuple[type[SineRunConfig | FewShotRunConfig], ...] = (SineRunConfig, FewShotRunConfig)
 
 _DOTTED_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
+# A second's work for the reader of YAML.
+_MAX_FILE_BYTES = MIB // 4
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,11 @@ class Layer:
     """Settings from one place.
 
     Attributes:
-        settings: an OmegaConf mapping.
+        settings: sections by name, of plain values.
         sources: for each location that is set here, the words that lead a reader to it.
     """
 
-    settings: Any
+    settings: dict[str, Any]
     sources: Mapping[Location, str]
 
 
@@ -67,15 +69,10 @@ def load_config(config: str, overrides: Sequence[str] = ()) -> AnyConfig:
     sources: dict[Location, str] = {(): str(file)}
     for layer in layers:
         sources.update(layer.sources)
-    try:
-        merged = OmegaConf.merge(*(layer.settings for layer in layers))
-        settings = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, TypeError, ValueError) as error:
-        location = tuple(str(getattr(error, "full_key", None) or "").split("."))
-        reason = str(error).splitlines()[0]
-        text = f"{'.'.join(location)} cannot be resolved: {reason}"
-        raise ConfigError(_with_source(text, location, sources)) from None
-    return _validate(cast(dict[str, Any], settings), sources)
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        settings = _merged(settings, layer.settings)
+    return _validate(settings, sources)
 
 
 def config_from_mapping(mapping: Mapping[str, Any], source: str) -> AnyConfig:
@@ -93,8 +90,7 @@ def config_from_mapping(mapping: Mapping[str, Any], source: str) -> AnyConfig:
 
 def config_to_yaml(config: AnyConfig) -> str:
     """Writes all settings, defaults included, so that ``load_config`` reads the same back."""
-    # OmegaConf's dumper quotes text that its own reader would take for a number.
-    return OmegaConf.to_yaml(OmegaConf.create(_literal(config.model_dump(mode="json"))))
+    return to_yaml(config.model_dump(mode="json"))
 
 
 def _validate(settings: dict[str, Any], sources: Mapping[Location, str]) -> AnyConfig:
@@ -147,26 +143,17 @@ def _find_file(config: str) -> Path:
 
 
 def _read_file(path: Path) -> Layer:
+    with file_errors_as(ConfigError):
+        text = read_text(path, _MAX_FILE_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not a text file in UTF-8") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} cannot be read: {reason}") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode | None):
-            raise ConfigError(f"{path} should hold sections of settings, such as 'env:'")
-        sources = {loc: f"{path}:{line}" for loc, line in _locations(node, ())}
-        return Layer(OmegaConf.create(text), sources)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{where} is not valid YAML: {reason}") from None
-    except (OmegaConfBaseException, RecursionError) as error:
-        raise ConfigError(f"{path} is not readable: {str(error).splitlines()[0]}") from None
+        document = parse_yaml(text)
+    except YamlError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise ConfigError(f"{where} is not valid YAML: {error}") from None
+    settings = {} if document.value is None else document.value
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} should hold sections of settings, such as 'env:'")
+    return Layer(settings, {loc: f"{path}:{line}" for loc, line in document.lines.items()})
 
 
 def _read_override(override: str) -> Layer:
@@ -177,34 +164,22 @@ def _read_override(override: str) -> Layer:
     keys = tuple(name.split("."))
     sources = {keys[: depth + 1]: source for depth in range(len(keys))}
     try:
-        node = yaml.compose(value, Loader=yaml.SafeLoader)
-        sources |= {location: source for location, _ in _locations(node, keys)}
-        return Layer(OmegaConf.from_dotlist([override]), sources)
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"the value of {name} is not valid YAML: {reason} [{source}]") from None
+        document = parse_yaml(value)
+    except YamlError as error:
+        raise ConfigError(f"the value of {name} is not valid YAML: {error} [{source}]") from None
+    sources |= {(*keys, *location): source for location in document.lines}
+    settings = document.value
+    for key in reversed(keys):
+        settings = {key: settings}
+    return Layer(settings, sources)
 
 
-def _locations(node: yaml.Node | None, prefix: Location) -> Iterator[tuple[Location, int]]:
-    """Yields the location of everything below a YAML node, with its line, counted from 1."""
-    if isinstance(node, yaml.MappingNode):
-        children = [(str(key.value), key, child) for key, child in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        children = [(str(index), child, child) for index, child in enumerate(node.value)]
-    else:
-        return
-    for key, marked, child in children:
-        location = (*prefix, key)
-        yield location, marked.start_mark.line + 1
-        yield from _locations(child, location)
-
-
-def _literal(value: Any) -> Any:
-    """Escapes text that OmegaConf would take for an interpolation."""
-    if isinstance(value, dict):
-        return {key: _literal(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_literal(child) for child in value]
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-    return value
+def _merged(below: dict[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Two mappings as one: mappings within are merged, of all else the second has its own."""
+    merged = dict(below)
+    for key, value in above.items():
+        before = merged.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = _merged(before, value)
+        merged[key] = value
+    return merged

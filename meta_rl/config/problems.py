@@ -18,6 +18,7 @@ from meta_rl.config.schema import (
     setting_names,
 )
 from meta_rl.config.supervised import SupervisedConfig
+from meta_rl.reading import one_line
 
 Location = tuple[str, ...]
 """The keys that lead to a setting, for example ``("policy", "hidden_sizes", "1")``."""
@@ -37,20 +38,12 @@ _PLAIN_WORDS = {
 }
 
 
-# Whatever a terminal or ``str.splitlines`` may take for the end of a line.
-_LINE_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
-
-
 class ConfigError(ValueError):
     """Everything that is wrong with a configuration: one sentence per problem in ``args``."""
 
     def __init__(self, *problems: str) -> None:
         """Keeps each sentence on one line, whatever user's text it quotes."""
-        super().__init__(*(_LINE_BREAKS.sub(_escaped, problem) for problem in problems))
+        super().__init__(*map(one_line, problems))
 
     def __str__(self) -> str:
         if len(self.args) == 1:

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from meta_rl.reading.json_values import MAX_DEPTH, parse_json
+from meta_rl.reading.numbers import MAX_INTEGER
+
 NOT_GREATER = (
     ("policy.min_std", "policy.init_std"),
     ("meta_update.curvature_stride", "rollout.horizon"),
@@ -21,7 +24,12 @@ DICE_NEEDS_EVERY_STEP = (
     "which multiplies the ratios of all time steps"
 )
 
-PositiveInt = Annotated[int, Field(ge=1, strict=True)]
+MAX_COUNT = 2**31 - 1
+"""Most of anything: the product of two counts still fits into 64 bits."""
+
+Count = Annotated[int, Field(le=MAX_COUNT)]
+PositiveInt = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
+Seed = Annotated[int, Field(le=MAX_INTEGER)]
 
 
 class Section(BaseModel):
@@ -43,11 +51,15 @@ class EnvConfig(Section):
 
     @field_validator("options")
     @classmethod
-    def _options_are_finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _options_can_be_kept(cls, options: dict[str, Any]) -> dict[str, Any]:
         try:
-            json.dumps(options, allow_nan=False)
+            # As the checkpoint will have them.
+            parse_json(json.dumps(options, allow_nan=False))
         except ValueError:
-            raise ValueError("should hold finite numbers only") from None
+            raise ValueError(
+                "should hold finite numbers only, integers of at most 64 bits, and no more than "
+                f"{MAX_DEPTH} levels"
+            ) from None
         return options
 
 
@@ -85,7 +97,7 @@ class AdaptationConfig(Section):
     inner_step_size: float = Field(
         default=0.1, gt=0, description="Size of the first gradient step on a task."
     )
-    num_adaptation_steps: int = Field(
+    num_adaptation_steps: Count = Field(
         default=1,
         ge=0,
         description="Gradient steps on each task during training; 0: TRPO on the task mixture.",
@@ -117,7 +129,7 @@ class MetaUpdateConfig(Section):
         default=None,
         description="What max_kl falls to by the last meta-iteration; null keeps it constant.",
     )
-    num_cg_iterations: int = Field(
+    num_cg_iterations: Count = Field(
         default=10, ge=1, description="Iterations of conjugate gradient."
     )
     damping: float = Field(
@@ -126,10 +138,10 @@ class MetaUpdateConfig(Section):
     backtrack_ratio: float = Field(
         default=0.8, gt=0, lt=1, description="Factor by which the line search shortens the step."
     )
-    max_backtracks: int = Field(
+    max_backtracks: Count = Field(
         default=15, ge=1, description="Candidates that the line search tries before it gives up."
     )
-    curvature_stride: int = Field(
+    curvature_stride: Count = Field(
         default=1, ge=1, description="Every n-th time step enters the curvature; 1 uses all."
     )
     steps_per_chunk: PositiveInt | None = Field(
@@ -141,11 +153,11 @@ class MetaUpdateConfig(Section):
 class RolloutConfig(Section):
     """How many episodes are collected, and how they are discounted."""
 
-    meta_batch_size: int = Field(default=40, ge=1, description="Tasks per meta-iteration.")
-    episodes_per_task: int = Field(
+    meta_batch_size: Count = Field(default=40, ge=1, description="Tasks per meta-iteration.")
+    episodes_per_task: Count = Field(
         default=20, ge=2, description="Episodes per task and adaptation step."
     )
-    horizon: int = Field(default=200, ge=1, description="Longest episode, in environment steps.")
+    horizon: Count = Field(default=200, ge=1, description="Longest episode, in environment steps.")
     discount_factor: float = Field(
         default=0.99, gt=0, le=1, description="Discount per environment step."
     )
@@ -160,7 +172,7 @@ class RolloutConfig(Section):
         description="Give each task's advantages mean 0 and standard deviation 1; without it, "
         "inner_step_size has to suit the scale of the returns.",
     )
-    num_threads: int = Field(
+    num_threads: Count = Field(
         default=0,
         ge=0,
         description="Physics threads, or workers of a user's environment; 0 uses every CPU.",
@@ -181,19 +193,21 @@ class RolloutConfig(Section):
 class EvaluationConfig(Section):
     """Adaptation to validation and test tasks."""
 
-    every: int = Field(
+    every: Count = Field(
         default=20, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
     )
-    seed: int = Field(
+    seed: Seed = Field(
         default=0,
         ge=0,
         description="Seed of these tasks and their episodes, the same for every run.seed.",
     )
-    num_tasks: int = Field(default=40, ge=2, description="Validation tasks, and as many for tests.")
-    episodes_per_task: int = Field(
+    num_tasks: Count = Field(
+        default=40, ge=2, description="Validation tasks, and as many for tests."
+    )
+    episodes_per_task: Count = Field(
         default=20, ge=2, description="Episodes per task and adaptation step."
     )
-    num_adaptation_steps: int = Field(
+    num_adaptation_steps: Count = Field(
         default=3, ge=0, description="Gradient steps on each of these tasks."
     )
 
@@ -204,18 +218,18 @@ class RunConfig(Section):
     dir: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="Folder of the run; null: runs/NAME-seedSEED-TIMESTAMP."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of every random draw in training.")
-    meta_iterations: int = Field(default=300, ge=1, description="Meta-updates of the whole run.")
+    seed: Seed = Field(default=0, ge=0, description="Seed of every random draw in training.")
+    meta_iterations: Count = Field(default=300, ge=1, description="Meta-updates of the whole run.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where tensors live; auto takes a GPU if there is one."
     )
     compile: bool = Field(
         default=False, description="Compile the meta-update where there is a compiler."
     )
-    checkpoint_every: int = Field(
+    checkpoint_every: Count = Field(
         default=20, ge=1, description="Meta-iterations between checkpoints."
     )
-    keep_checkpoints: int = Field(
+    keep_checkpoints: Count = Field(
         default=3, ge=1, description="Latest checkpoints that are kept, besides the best one."
     )
     wandb: Literal["disabled", "offline", "online"] = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from meta_rl.config.schema import PositiveInt, RunConfig, Section
+from meta_rl.config.schema import Count, PositiveInt, RunConfig, Section, Seed
 
 Get = Callable[[str], Any]
 """The value of the setting with a dotted name."""
@@ -21,8 +21,8 @@ class SineConfig(Section):
         description="Draw inputs from so many even points on [-5, 5]; null: x ~ U[-5, 5].",
     )
     oracle: bool = Field(default=False, description="Show A and phi to the network, as an oracle.")
-    shots: int = Field(default=10, ge=1, description="Support examples of a training task.")
-    queries: int = Field(default=10, ge=1, description="Query examples of a training task.")
+    shots: Count = Field(default=10, ge=1, description="Support examples of a training task.")
+    queries: Count = Field(default=10, ge=1, description="Query examples of a training task.")
 
 
 class FewShotConfig(Section):
@@ -40,9 +40,9 @@ class FewShotConfig(Section):
     split: Literal["vinyals", "reptile", "maml"] | None = Field(
         default=None, description="Which of Omniglot's splits; null: vinyals, or the dataset's own."
     )
-    ways: int = Field(default=5, ge=2, description="Classes of a task.")
-    shots: int = Field(default=1, ge=1, description="Support examples of a class in training.")
-    queries: int = Field(default=1, ge=1, description="Queries of a class in training.")
+    ways: Count = Field(default=5, ge=2, description="Classes of a task.")
+    shots: Count = Field(default=1, ge=1, description="Support examples of a class in training.")
+    queries: Count = Field(default=1, ge=1, description="Queries of a class in training.")
     rotations: bool = Field(
         default=False, description="Turn training classes by 90 degrees to make new ones."
     )
@@ -73,7 +73,7 @@ class ConvNetworkConfig(Section):
     architecture: Literal["maml", "reptile"] = Field(
         default="maml", description="Whose net: reptile has biases and flattens, maml averages."
     )
-    num_filters: int = Field(default=64, ge=1, description="Filters of each of four layers.")
+    num_filters: Count = Field(default=64, ge=1, description="Filters of each of four layers.")
     strided: bool = Field(
         default=True, description="Convolutions of stride 2; else of stride 1 with max-pooling."
     )
@@ -85,7 +85,7 @@ class InnerLoopConfig(Section):
     inner_step_size: float = Field(
         default=0.01, gt=0, description="Size of a step, for losses that are means over examples."
     )
-    num_adaptation_steps: int = Field(
+    num_adaptation_steps: Count = Field(
         default=1, ge=0, description="Steps on each task in training; 0: pretraining on all tasks."
     )
     first_order: bool = Field(
@@ -105,7 +105,7 @@ class OuterLoopConfig(Section):
     method: Literal["maml", "reptile"] = Field(
         default="maml", description="maml: Adam on the meta-gradient; reptile: a step to the tasks."
     )
-    meta_batch_size: int = Field(default=25, ge=1, description="Tasks per meta-iteration.")
+    meta_batch_size: Count = Field(default=25, ge=1, description="Tasks per meta-iteration.")
     step_size: float = Field(
         default=0.001, gt=0, description="Of Adam, or the share of the way to the tasks."
     )
@@ -120,16 +120,16 @@ class OuterLoopConfig(Section):
 class SupervisedEvaluationConfig(Section):
     """Adaptation to held-out tasks."""
 
-    every: int = Field(
+    every: Count = Field(
         default=1000, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
     )
-    seed: int = Field(
+    seed: Seed = Field(
         default=0, ge=0, description="Seed of the held-out tasks, the same for every run.seed."
     )
-    num_tasks: int = Field(default=600, ge=2, description="Held-out tasks.")
-    shots: int = Field(default=5, ge=1, description="Support examples, of each class in images.")
-    queries: int = Field(default=100, ge=1, description="Queries, of each class in images.")
-    num_adaptation_steps: int = Field(
+    num_tasks: Count = Field(default=600, ge=2, description="Held-out tasks.")
+    shots: Count = Field(default=5, ge=1, description="Support examples, of each class in images.")
+    queries: Count = Field(default=100, ge=1, description="Queries, of each class in images.")
+    num_adaptation_steps: Count = Field(
         default=10, ge=0, description="Gradient steps on each held-out task."
     )
 
@@ -137,9 +137,9 @@ class SupervisedEvaluationConfig(Section):
 class FewShotEvaluationConfig(SupervisedEvaluationConfig):
     """Adaptation to tasks of held-out classes."""
 
-    shots: int = Field(default=1, ge=1, description="Support examples of a class.")
-    queries: int = Field(default=1, ge=1, description="Queries of a class.")
-    num_adaptation_steps: int = Field(
+    shots: Count = Field(default=1, ge=1, description="Support examples of a class.")
+    queries: Count = Field(default=1, ge=1, description="Queries of a class.")
+    num_adaptation_steps: Count = Field(
         default=3, ge=0, description="Gradient steps on each held-out task."
     )
     transductive: bool = Field(
@@ -151,11 +151,13 @@ class FewShotEvaluationConfig(SupervisedEvaluationConfig):
 class SupervisedRunConfig(RunConfig):
     """One run: where, how long, on what."""
 
-    meta_iterations: int = Field(default=70_000, ge=1, description="Meta-updates of the whole run.")
-    checkpoint_every: int = Field(
+    meta_iterations: Count = Field(
+        default=70_000, ge=1, description="Meta-updates of the whole run."
+    )
+    checkpoint_every: Count = Field(
         default=1000, ge=1, description="Meta-iterations between checkpoints."
     )
-    log_every: int = Field(
+    log_every: Count = Field(
         default=100, ge=1, description="Meta-iterations that a line of the metrics sums up."
     )
 

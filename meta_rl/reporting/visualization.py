@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from matplotlib.figure import Figure
 
+from meta_rl.reading import parse_number
 from meta_rl.reporting.adaptation_plot import save_figure
 from meta_rl.reporting.film import film_frames, film_rate
 from meta_rl.reporting.task_replays import TaskReplays, replay_task
@@ -201,7 +202,7 @@ def _parsed_tasks(text: str, env: ShardedEnv) -> np.ndarray:
 
 def _parsed_number(number: str, text: str) -> float:
     try:
-        value = float(number)
+        value = parse_number(number)
     except ValueError:
         value = np.nan
     if not np.isfinite(value):

@@ -7,7 +7,6 @@ Ink is 255 and background 0.
 
 import os
 import unicodedata
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
+from meta_rl.reading import FileError
+from meta_rl.reading.archives import read_arrays
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses, random_parts, split_by_number
 
 SIZE = 28
@@ -24,6 +25,7 @@ VARIANTS_PER_FACE = 2
 NUM_VALIDATION, NUM_TEST = 200, 400
 # To be raised when the pictures change, so that nobody trains on those of an older version.
 _CACHE_VERSION = 1
+_MAX_CACHE_BYTES = 1 << 28
 # Drawn larger, so that changing and shrinking leaves smooth edges.
 _OVERSAMPLING = 4
 _FONT_SIZE, _MARGIN = 20, 2
@@ -134,10 +136,11 @@ def _cache_file() -> Path:
 
 def _read_cache() -> ImageClasses | None:
     try:
-        with np.load(_cache_file(), allow_pickle=False) as cache:
-            return ImageClasses.from_array(cache["images"], tuple(cache["names"].tolist()))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        images, names = read_arrays(_cache_file(), ("images", "names"), _MAX_CACHE_BYTES)
+    except FileError:
         return None  # absent, or spoilt: drawn again
+    is_ours = images.ndim == 5 and images.dtype == np.uint8 and names.shape == images.shape[:1]
+    return ImageClasses.from_array(images, tuple(map(str, names))) if is_ours else None
 
 
 def _write_cache(classes: ImageClasses) -> None:

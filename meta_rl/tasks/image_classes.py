@@ -5,8 +5,10 @@ from typing import Self
 
 import numpy as np
 
+from meta_rl.reading import SentenceError
 
-class DatasetError(ValueError):
+
+class DatasetError(SentenceError):
     """A dataset that cannot be used; the message is one sentence."""
 
 

@@ -4,16 +4,21 @@ A folder holds ``train.csv``, ``val.csv`` and ``test.csv`` with columns ``filena
 and 20 classes), and ``images/`` with the files that they name, which cannot be passed on.
 """
 
-import csv
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
+from meta_rl.reading import FileError, file_errors_as, read_bytes, read_rows
+from meta_rl.reading.pictures import decode_picture
 from meta_rl.tasks.image_classes import ClassSplit, DatasetError, ImageClasses
 
 FILES = ("train.csv", "val.csv", "test.csv")
+_COLUMNS = ("filename", "label")
+_MAX_TABLE_BYTES = 1 << 26
+_MAX_PICTURE_BYTES = 1 << 24
+# Twice what the whole data set takes, so that a table cannot ask for more than there may be.
+_MAX_SET_BYTES = 1 << 32
 
 
 def load_mini_imagenet(folder: Path | None) -> ClassSplit:
@@ -38,17 +43,15 @@ def load_mini_imagenet(folder: Path | None) -> ClassSplit:
 
 def _read_set(folder: Path, name: str) -> ImageClasses:
     path = folder / name
-    files: dict[str, list[str]] = defaultdict(list)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                files[row["label"]].append(row["filename"])
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it should have columns filename,label"
-        raise DatasetError(f"{path} cannot be read: {reason}") from None
+    files = _read_names(path)
     if not files:
         raise DatasetError(f"{path} names no images")
-    images = [_read_image(folder / "images" / name) for names in files.values() for name in names]
+    images, num_bytes = [], 0
+    for image_name in (image_name for names in files.values() for image_name in names):
+        images.append(_read_image(folder / "images" / image_name))
+        num_bytes += images[-1].nbytes
+        if num_bytes > _MAX_SET_BYTES:
+            raise DatasetError(f"{path} names images of more than {_MAX_SET_BYTES:,} bytes")
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
         raise DatasetError(f"the images of {path} are of unequal size: {_shown(sizes)}")
@@ -57,15 +60,37 @@ def _read_set(folder: Path, name: str) -> ImageClasses:
     )
 
 
+def _read_names(path: Path) -> dict[str, list[str]]:
+    """The names of the images of each class."""
+    files: dict[str, list[str]] = defaultdict(list)
+    with file_errors_as(DatasetError):
+        rows = read_rows(path, _MAX_TABLE_BYTES)
+        _, header = next(rows, (1, []))
+        if not set(_COLUMNS) <= set(header):
+            raise FileError(f"{path} cannot be read: it should have columns {','.join(_COLUMNS)}")
+        name_column, label_column = (header.index(column) for column in _COLUMNS)
+        for line, row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise FileError(
+                    f"{path}, line {line}: there are {len(row)} columns, not {len(header)}"
+                )
+            name = PurePosixPath(row[name_column])
+            if name.is_absolute() or ".." in name.parts:
+                raise FileError(f"{path}, line {line}: {str(name)!r} leads out of images/")
+            files[row[label_column]].append(str(name))
+    return files
+
+
 def _read_image(path: Path) -> np.ndarray:
     """uint8 [height, width, 3]."""
+    with file_errors_as(DatasetError):
+        content = read_bytes(path, _MAX_PICTURE_BYTES)
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DatasetError(
-            f"{path} cannot be read as an image: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        return decode_picture(content, "RGB")
+    except ValueError as error:
+        raise DatasetError(f"{path} cannot be read as an image: {error}") from None
 
 
 def _shown(sizes: set[tuple[int, ...]]) -> str:

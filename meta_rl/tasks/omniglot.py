@@ -8,17 +8,17 @@ background 0, as in MAML's code, and 105 x 105 pixels become 28 x 28 by nearest 
 """
 
 import hashlib
-import io
 import random
 import re
 import urllib.request
-import zipfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from meta_rl.reading import FileError, file_errors_as
+from meta_rl.reading.archives import Archive, read_arrays
+from meta_rl.reading.pictures import decode_picture
 from meta_rl.tasks.image_classes import (
     ClassSplit,
     DatasetError,
@@ -34,8 +34,10 @@ ARCHIVES = {
     "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
     "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
 }
-_ENTRY = re.compile(r"(?:.*/)?([^/]+)/character(\d+)/[^/]*\.png")
+_ENTRY = re.compile(r"(?:.*/)?([^/]+)/character([0-9]{1,9})/[^/]*\.png")
 _TIMEOUT_S = 60
+_MAX_DRAWING_BYTES = 1 << 16
+_MAX_ARRAY_BYTES = 1 << 28
 
 # Vinyals et al. 2016 split by alphabet, but for one that both sides share.
 _VALIDATION_ALPHABETS = frozenset(
@@ -132,8 +134,9 @@ def _vinyals_part(name: str) -> int:
 def _read_npz(path: Path) -> ImageClasses:
     keys = ("ink_bits", "alphabets", "alphabet", "character")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            bits, alphabets, alphabet, character = (archive[key] for key in keys)
+        bits, alphabets, alphabet, character = read_arrays(path, keys, _MAX_ARRAY_BYTES)
+        if alphabets.ndim != 1 or alphabets.dtype.kind != "U" or alphabet.min(initial=0) < 0:
+            raise ValueError("types")
         num_classes, num_drawers, num_bytes = bits.shape
         if num_bytes * 8 != SIZE * SIZE or not len(alphabet) == len(character) == num_classes:
             raise ValueError("shapes")
@@ -141,10 +144,11 @@ def _read_npz(path: Path) -> ImageClasses:
         names = tuple(
             f"{alphabets[a]}/character{c:02d}" for a, c in zip(alphabet, character, strict=True)
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile):
+    except (ValueError, TypeError, IndexError) as error:
+        reason = f" ({error})" if isinstance(error, FileError) else ""
         raise DatasetError(
-            f"{path} is damaged or is no Omniglot file: an .npz should hold {', '.join(keys)} with "
-            f"{SIZE} x {SIZE} images"
+            f"{path} is damaged or is no Omniglot file{reason}: an .npz should hold "
+            f"{', '.join(keys)} with {SIZE} x {SIZE} images"
         ) from None
     return ImageClasses.from_array(ink.astype(np.uint8), names)
 
@@ -158,16 +162,13 @@ def _read_archives(folder: Path) -> ImageClasses:
                 f"{folder} lacks {name}; it can be had from {URL}{name} "
                 "(few_shot.download=true fetches it)"
             )
-        try:
-            with zipfile.ZipFile(archive_path) as archive:
-                for entry in sorted(archive.namelist()):
-                    if match := _ENTRY.fullmatch(entry):
-                        ink = _read_drawing(archive.read(entry), f"{archive_path}:{entry}")
-                        drawings[f"{match[1]}/character{match[2]}"].append(ink)
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-            if isinstance(error, DatasetError):
-                raise
-            raise DatasetError(f"{archive_path} is damaged: {error}") from None
+        with file_errors_as(DatasetError):
+            archive = Archive(archive_path)
+            for entry in archive.names:
+                if match := _ENTRY.fullmatch(entry):
+                    content = archive.read(entry, _MAX_DRAWING_BYTES)
+                    ink = _read_drawing(content, f"{archive_path}:{entry}")
+                    drawings[f"{match[1]}/character{match[2]}"].append(ink)
         if not drawings:
             raise DatasetError(
                 f"{archive_path} is no Omniglot archive: it has no Alphabet/characterNN/*.png"
@@ -183,9 +184,8 @@ def _read_archives(folder: Path) -> ImageClasses:
 def _read_drawing(content: bytes, where: str) -> np.ndarray:
     """uint8 [28, 28, 1], 255 where there is ink (black in the file)."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            paper = np.asarray(image.convert("1"))
-    except (OSError, ValueError, SyntaxError) as error:
+        paper = decode_picture(content, "1")
+    except ValueError as error:
         raise DatasetError(f"{where} is not an image: {error}") from None
     if paper.shape != (105, 105):
         height, width = paper.shape

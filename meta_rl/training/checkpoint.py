@@ -7,14 +7,14 @@ go on), and ``best.json``, which names the checkpoint that did best on validatio
 
 import io
 import json
-import os
+import math
 import re
 import shlex
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,14 +23,25 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from meta_rl.config import AnyConfig, ConfigError, config_from_mapping
+from meta_rl.reading import (
+    FileError,
+    SentenceError,
+    file_errors_as,
+    parse_json,
+    read_bytes,
+    read_json,
+)
+from meta_rl.reading.archives import check_not_packed
+from meta_rl.reading.numbers import MAX_INTEGER
 from meta_rl.training.record.atomic_files import sync_folder, write_durably, write_text_atomically
 from meta_rl.types import Params
 
-_NAME = re.compile(r"iteration_(\d{6,})")
+_NAME = re.compile(r"iteration_([0-9]{6,18})")
+_MAX_BYTES = 2 << 30
 _Content = TypeVar("_Content")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SentenceError):
     """A checkpoint that cannot be written or read; the message is one sentence."""
 
 
@@ -61,6 +72,18 @@ class BestCheckpoint:
 
     meta_iteration: int
     score: float
+
+    @classmethod
+    def from_values(cls, values: Any) -> Self:
+        """From what a file holds.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if not isinstance(values, dict):
+            raise ValueError("not a mapping")
+        number = whole_number(values.get("meta_iteration"))
+        return cls(number, finite_number(values.get("score")))
 
 
 def save_checkpoint(
@@ -197,10 +220,32 @@ def read_best(run_dir: Path) -> BestCheckpoint | None:
     if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text())
-        return BestCheckpoint(int(record["meta_iteration"]), float(record["score"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path} does not name a checkpoint and a score") from None
+        return BestCheckpoint.from_values(read_json(path))
+    except ValueError as error:
+        reason = f": {error}" if isinstance(error, FileError) else ""
+        raise CheckpointError(f"{path} does not name a checkpoint and a score{reason}") from None
+
+
+def whole_number(value: Any) -> int:
+    """A count that a file holds.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
+        raise ValueError("not a whole number")
+    return value
+
+
+def finite_number(value: Any) -> float:
+    """A number that a file holds.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return float(value)
 
 
 def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
@@ -277,6 +322,8 @@ def _way_out(run_dir: Path) -> str:
 def _read(path: Path) -> Checkpoint:
     params = _read_file(path / "model.safetensors", load_tensors)
     for name, value in params.items():
+        if not value.dtype.is_floating_point or value.dtype.itemsize < 2:
+            raise CheckpointError(f"{path} holds numbers of the type {value.dtype}: {name}")
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{path} holds numbers that are not finite: those of {name}")
     return Checkpoint(
@@ -289,10 +336,8 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from None
+    with file_errors_as(CheckpointError):
+        content = read_bytes(path, _MAX_BYTES)
     try:
         return parse(content)
     except ConfigError as error:
@@ -307,10 +352,18 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
 
 
 def _parse_config(path: Path) -> Callable[[bytes], AnyConfig]:
-    return lambda content: config_from_mapping(json.loads(content), str(path))
+    return lambda content: config_from_mapping(_mapping(content), str(path))
+
+
+def _mapping(content: bytes) -> dict[str, Any]:
+    settings = parse_json(content.decode())
+    if not isinstance(settings, dict):
+        raise TypeError("the settings are not a mapping")
+    return settings
 
 
 def _parse_trainer_state(content: bytes) -> dict[str, Any]:
+    check_not_packed(content)
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise TypeError("the trainer's state is not a dictionary")

@@ -21,6 +21,7 @@ from meta_rl.training.checkpoint import (
 )
 from meta_rl.training.evaluation_tasks import TaskOrigin
 from meta_rl.training.ranks import ALONE, Ranks
+from meta_rl.training.record.atomic_files import write_text_atomically
 from meta_rl.training.record.earlier_validations import forget_validation, set_validations_aside
 from meta_rl.training.record.plain_line import print_line
 from meta_rl.training.record.progress import Progress
@@ -171,7 +172,7 @@ def resume_run(
 def _newest_checkpoint(path: Path, expected_params: Params) -> Checkpoint | None:
     """The one to go on from; None where a run has not written anything yet that could be lost."""
     metrics = path / "metrics.jsonl"
-    if not find_checkpoints(path) and not (metrics.exists() and metrics.read_bytes()):
+    if not find_checkpoints(path) and not (metrics.exists() and metrics.stat().st_size > 0):
         return None
     return load_checkpoint(path, expected_params)
 
@@ -251,7 +252,7 @@ def _run(
         except BaseException as error:
             if worker_traceback := getattr(error, "worker_traceback", ""):
                 with suppress(OSError):  # a full disk must not hide what went wrong first
-                    (path / "worker_traceback.txt").write_text(worker_traceback)
+                    write_text_atomically(path / "worker_traceback.txt", worker_traceback)
                     progress.note(f"The worker's traceback is in {path / 'worker_traceback.txt'}")
             progress.note(f"{log.num_saved} meta-iterations are saved.")
             progress.note(f"Stopped. Resume with: meta-rl train --resume {shlex.quote(str(path))}")

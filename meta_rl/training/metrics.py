@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from meta_rl.reading import parse_json
 from meta_rl.training.record.line_file import LineFile
 
 
@@ -56,6 +57,6 @@ def _plain(value: Any) -> Any:
 
 def _is_line_until(line: str, meta_iteration: int) -> bool:
     try:
-        return bool(json.loads(line)["meta_iteration"] <= meta_iteration)
+        return bool(0 <= parse_json(line)["meta_iteration"] <= meta_iteration)
     except (ValueError, KeyError, TypeError):
         return False

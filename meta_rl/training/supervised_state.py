@@ -6,7 +6,13 @@ from typing import Any
 import torch
 
 from meta_rl.ops.adam import AdamMoments
-from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
+from meta_rl.training.checkpoint import (
+    BestCheckpoint,
+    Checkpoint,
+    CheckpointError,
+    finite_number,
+    whole_number,
+)
 from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
@@ -67,10 +73,10 @@ def restore_supervised(checkpoint: Checkpoint, device: torch.device) -> Supervis
             meta_params=_to(checkpoint.params, device),
             moments=restore_moments(checkpoint, device),
             meta_iteration=checkpoint.meta_iteration,
-            seconds=float(kept["seconds"]),
+            seconds=finite_number(kept["seconds"]),
             validations=restored_validations(kept, checkpoint.meta_iteration),
-            loss_sum=float(kept["loss_sum"]),
-            loss_count=int(kept["loss_count"]),
+            loss_sum=finite_number(kept["loss_sum"]),
+            loss_count=whole_number(kept["loss_count"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
@@ -88,8 +94,14 @@ def restore_moments(checkpoint: Checkpoint, device: torch.device) -> AdamMoments
     num_parameters = sum(value.numel() for value in checkpoint.params.values())
     try:
         moments = AdamMoments(*(kept[name].to(device) for name in AdamMoments._fields))
-        fits = moments.first.shape == moments.second.shape == (num_parameters,)
-    except (KeyError, TypeError, AttributeError):
+        shapes = [tuple(moment.shape) for moment in moments]
+        fits = shapes == [(), (num_parameters,), (num_parameters,)] and all(
+            moment.layout == torch.strided
+            and moment.dtype in (torch.float32, torch.float64)
+            and bool(torch.isfinite(moment).all())
+            for moment in moments
+        )
+    except (KeyError, TypeError, AttributeError, RuntimeError):
         fits = False
     if not fits:
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer")

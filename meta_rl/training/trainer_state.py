@@ -7,7 +7,13 @@ import torch
 
 from meta_rl.models.observation_normaliser import split_moments, with_moments
 from meta_rl.ops.moments import Moments
-from meta_rl.training.checkpoint import BestCheckpoint, Checkpoint, CheckpointError
+from meta_rl.training.checkpoint import (
+    BestCheckpoint,
+    Checkpoint,
+    CheckpointError,
+    finite_number,
+    whole_number,
+)
 from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
@@ -64,8 +70,8 @@ def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
         return TrainerState(
             meta_params={name: value.to(device) for name, value in params.items()},
             meta_iteration=checkpoint.meta_iteration,
-            env_steps=int(kept["env_steps"]),
-            seconds=float(kept["seconds"]),
+            env_steps=whole_number(kept["env_steps"]),
+            seconds=finite_number(kept["seconds"]),
             validations=restored_validations(kept, checkpoint.meta_iteration),
             observation_moments=moments,
         )

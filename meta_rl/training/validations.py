@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from meta_rl.training.checkpoint import BestCheckpoint
+from meta_rl.training.checkpoint import BestCheckpoint, whole_number
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def restored_validations(kept: Mapping[str, Any], meta_iteration: int) -> Valida
     return Validations(
         _restored(values["best"]),
         _restored(values["best_scheduled"]),
-        int(values["last"]),
-        bool(values["last_is_scheduled"]),
+        whole_number(values["last"]),
+        values["last_is_scheduled"] is True,
     )
 
 
@@ -119,6 +119,4 @@ def _better(best: BestCheckpoint | None, candidate: BestCheckpoint) -> BestCheck
 
 
 def _restored(values: Mapping[str, Any] | None) -> BestCheckpoint | None:
-    if values is None:
-        return None
-    return BestCheckpoint(int(values["meta_iteration"]), float(values["score"]))
+    return None if values is None else BestCheckpoint.from_values(values)

@@ -1,11 +1,23 @@
 """What a run directory says of itself beside its policy: its facts and its metrics."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meta_rl.reading import FileError, parse_json, read_bytes, read_json
 from meta_rl.training.saved_policies.saved_policy import SavedPolicy
+
+_MAX_METRICS_BYTES = 1 << 28
+_FACTS = {
+    "hardware": dict | None,
+    "versions": dict | None,
+    "resumed": list | None,
+    "start_time": str | None,
+}
+_CURVES = tuple(
+    f"{split}_return{suffix}" for split in ("train", "validation") for suffix in ("", "_interval")
+)
+_NUMBERS = ("seconds_total", "kl", "policy_std")
 
 
 @dataclass(frozen=True)
@@ -59,32 +71,53 @@ def run_dir_of(path: Path) -> Path:
 
 def _read_facts(path: Path, warnings: list[str]) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        facts = None
-    if isinstance(facts, dict):
-        return facts
-    warnings.append(f"{path} cannot be read, so versions and machine are not known.")
-    return {}
+        facts = read_json(path)
+        for name, kind in _FACTS.items():
+            if not isinstance(facts.get(name), kind):
+                raise FileError(f"{path} says something else of {name}")
+    except FileError:
+        warnings.append(f"{path} cannot be read, so versions and machine are not known.")
+        return {}
+    return facts
 
 
 def _read_metrics(path: Path, warnings: list[str]) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        content = read_bytes(path, _MAX_METRICS_BYTES)
+    except FileError:
         warnings.append(f"{path} cannot be read, so there are no learning curves.")
         return []
     records, num_bad = [], 0
-    for line in lines:
+    for line in content.decode(errors="replace").splitlines():
         try:
-            record = json.loads(line)
-            # What every record has; the rest may be absent.
-            int(record["meta_iteration"]), int(record["env_steps"])
-        except (ValueError, KeyError, TypeError):
-            num_bad += 1
-        else:
+            record = parse_json(line)
+        except ValueError:
+            record = None
+        if _is_record(record):
             records.append(record)
+        else:
+            num_bad += 1
     if num_bad:
         noun = "line is" if num_bad == 1 else "lines are"
         warnings.append(f"{num_bad} {noun} damaged in {path} and left out.")
     return records
+
+
+def _is_record(record: Any) -> bool:
+    """Whether all that is shown of a record is of its kind; what is not finite is written null."""
+
+    def is_number(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    def is_curve(value: Any) -> bool:
+        return isinstance(value, list) and all(x is None or is_number(x) for x in value)
+
+    if not isinstance(record, dict):
+        return False
+    curves = (record[name] for name in _CURVES if record.get(name) is not None)
+    return (
+        all(isinstance(record.get(name), int) for name in ("meta_iteration", "env_steps"))
+        and all(record.get(name) is None or is_number(record[name]) for name in _NUMBERS)
+        and isinstance(record.get("accepted", False), bool)
+        and all(map(is_curve, curves))
+    )

@@ -3,11 +3,16 @@
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import IO
+
+from meta_rl.reading import FileError, read_bytes
+from meta_rl.reading.plain_files import MAX_TABLE_BYTES
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -107,10 +112,36 @@ def _filled_folder(path: Path) -> Iterator[Path]:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Writes a file and returns when it is on the disk."""
-    with path.open("wb") as file:
+    with open_own_file(path, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def open_own_file(path: Path, mode: str, buffering: int = -1) -> IO[bytes]:
+    """Opens a file for writing as ``open`` does, but follows no link.
+
+    In a folder that somebody else has made, a link could lead to any file of the user.
+
+    Args:
+        path: the file.
+        mode: of ``open``, with a ``b``.
+        buffering: of ``open``.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    # Windows has neither. A pipe would be waited for.
+    more_flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | more_flags, 0o666)
+
+    file: IO[bytes] = open(path, mode, buffering, opener=opener)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a file")
+    return file
 
 
 def sync_folder(folder: Path) -> None:
@@ -128,7 +159,14 @@ def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     Args:
         path: a text file.
         wanted: decides on a line, given without its newline.
+
+    Raises:
+        OSError: the file cannot be read or written.
     """
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+    try:
+        content = read_bytes(path, MAX_TABLE_BYTES)
+    except FileError as error:
+        raise OSError(errno.EIO, str(error)) from None
+    lines = content.split(b"\n")[:-1]  # what follows the last newline is torn
     kept = [line for line in (raw.decode(errors="replace") for raw in lines) if wanted(line)]
     write_text_atomically(path, "".join(f"{line}\n" for line in kept))

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from meta_rl.reading import (
+    FileError,
+    SentenceError,
+    parse_integer,
+    parse_number,
+    read_rows,
+)
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.record.line_file import LineFile
 
@@ -15,7 +22,7 @@ RL_VALUE_NAMES = ("episode", "episode_return")
 _LAST_COLUMNS = ["adaptation_step", *RL_VALUE_NAMES]
 
 
-class EvaluationTableError(ValueError):
+class EvaluationTableError(SentenceError):
     """An ``evaluation.csv`` that cannot be read; the message is one sentence."""
 
 
@@ -103,7 +110,7 @@ def read_test_curves(path: Path) -> dict[int, AdaptationCurve]:
     if header[-3:] != _LAST_COLUMNS:
         raise EvaluationTableError(f"{path}, line 1: this is not the header of a run's")
     return {
-        meta_iteration: _curve(np.array(evaluations[meta_iteration]))
+        meta_iteration: _curve(np.array(evaluations[meta_iteration]), path)
         for meta_iteration in sorted(evaluations)
     }
 
@@ -125,7 +132,7 @@ def read_test_scores(path: Path) -> tuple[str, dict[int, np.ndarray]]:
     # The last of this name, as a task's parameter may have any, in rows without two columns.
     step_column = len(header) - 1 - header[::-1].index("adaptation_step") - 2
     return header[-1], {
-        meta_iteration: _scores(np.array(rows), step_column)
+        meta_iteration: _scores(np.array(rows), step_column, path)
         for meta_iteration, rows in sorted(evaluations.items())
     }
 
@@ -134,53 +141,92 @@ def _read_test_rows(path: Path) -> tuple[list[str], dict[int, list[list[float]]]
     """The header, and the rows of each meta-iteration from their third column on."""
     evaluations: dict[int, list[list[float]]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            if header[:3] != _FIRST_COLUMNS or "adaptation_step" not in header[:-1]:
-                raise EvaluationTableError(f"{path}, line 1: this is not the header of a run's")
-            for row in reader:
-                if len(row) != len(header):
-                    raise EvaluationTableError(
-                        f"{path}, line {reader.line_num}: there are {len(row)} columns, "
-                        f"not {len(header)}"
-                    )
-                if row[1] == "test":
-                    evaluations.setdefault(int(row[0]), []).append([float(x) for x in row[2:]])
-    except OSError as error:
-        raise EvaluationTableError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise EvaluationTableError(f"{path} is not a CSV file in UTF-8") from None
+        rows = read_rows(path)
+        _, header = next(rows, (1, []))
+        if (
+            header[:3] != _FIRST_COLUMNS
+            or "adaptation_step" not in header[:-1]
+            or not header[-1].isidentifier()
+        ):
+            raise EvaluationTableError(f"{path}, line 1: this is not the header of a run's")
+        for line, row in rows:
+            if len(row) != len(header):
+                raise EvaluationTableError(
+                    f"{path}, line {line}: there are {len(row)} columns, not {len(header)}"
+                )
+            if row[1] == "test":
+                evaluations.setdefault(_index(row[0]), []).append(_numbers(row[2:]))
+    except (EvaluationTableError, FileError) as error:
+        raise EvaluationTableError(str(error)) from None
     except ValueError as error:
-        if isinstance(error, EvaluationTableError):
-            raise
-        raise EvaluationTableError(f"{path}, line {reader.line_num}: {error}") from None
+        raise EvaluationTableError(f"{path}, line {line}: {error}") from None
     return header, evaluations
 
 
-def _scores(rows: np.ndarray, step_column: int) -> np.ndarray:
-    task, step = rows[:, 0].astype(int), rows[:, step_column].astype(int)
+def _numbers(row: Sequence[str]) -> list[float]:
+    """The task's index and other numbers; of those that were computed, some may not be finite."""
+    return [_index(row[0]), *map(_number, row[1:])]
+
+
+def _index(text: str) -> int:
+    index = parse_integer(text)
+    if index < 0:
+        raise ValueError(f"{text!r} is not an index")
+    return index
+
+
+def _number(text: str) -> float:
+    return float(text) if text in ("nan", "inf", "-inf") else parse_number(text)
+
+
+def _scores(rows: np.ndarray, step_column: int, path: Path) -> np.ndarray:
+    task, step = _positions(rows[:, [0, step_column]], path)
     shape = (task.max() + 1, step.max() + 1)
     total, number = np.zeros(shape), np.zeros(shape)
     np.add.at(total, (task, step), rows[:, -1])
     np.add.at(number, (task, step), 1.0)
+    if not number.all():
+        raise _incomplete(path)
     return total / number
 
 
-def _curve(rows: np.ndarray) -> AdaptationCurve:
+def _curve(rows: np.ndarray, path: Path) -> AdaptationCurve:
     """From rows of task_index, task parameters, adaptation_step, episode, episode_return."""
-    task, step, episode = rows[:, [0, -3, -2]].astype(int).T
+    task, step, episode = _positions(rows[:, [0, -3, -2]], path)
     tasks = np.full((task.max() + 1, rows.shape[1] - 4), np.nan)
     tasks[task] = rows[:, 1:-3]
     episode_return = np.full((task.max() + 1, step.max() + 1, episode.max() + 1), np.nan)
     episode_return[task, step, episode] = rows[:, -1]
+    if np.isnan(episode_return).any():
+        raise _incomplete(path)
     return AdaptationCurve(tasks, episode_return)
 
 
+def _positions(columns: np.ndarray, path: Path) -> np.ndarray:
+    """Columns of indices as integers, [column, row], if there is a row for each of them."""
+    with np.errstate(invalid="ignore"):
+        index = columns.astype(np.int64)
+    # A table of a few rows must not ask for an array of a billion entries.
+    if (index != columns).any() or (index < 0).any() or (index >= len(index)).any():
+        raise _incomplete(path)
+    if np.prod(index.max(axis=0).astype(float) + 1.0) > len(index):
+        raise _incomplete(path)
+    return index.T
+
+
+def _incomplete(path: Path) -> EvaluationTableError:
+    return EvaluationTableError(
+        f"{path} does not have a row for each test task, adaptation step and episode"
+    )
+
+
 def _is_row_until(line: str, meta_iteration: int, num_columns: int) -> bool:
-    row = next(csv.reader(io.StringIO(line)), [])
-    if len(row) != num_columns:
+    try:
+        row = next(csv.reader([line]), [])
+        if len(row) != num_columns:
+            return False
+        if row[0] == "meta_iteration":
+            return True
+        return row[1] != "test" and 0 <= parse_integer(row[0]) <= meta_iteration
+    except (ValueError, csv.Error):  # damaged
         return False
-    if row[0] == "meta_iteration":
-        return True
-    return row[1] != "test" and row[0].isdecimal() and int(row[0]) <= meta_iteration

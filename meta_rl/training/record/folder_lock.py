@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 from typing import IO
 
+from meta_rl.reading import SentenceError
+from meta_rl.training.record.atomic_files import open_own_file
 
-class FolderLockError(ValueError):
+
+class FolderLockError(SentenceError):
     """A folder that another process writes, or that cannot be written; one sentence."""
 
 
@@ -14,7 +17,7 @@ class FolderInUseError(FolderLockError):
     """A folder that another process writes."""
 
 
-def lock_folder(path: Path) -> IO[str]:
+def lock_folder(path: Path) -> IO[bytes]:
     """Keeps other processes from writing a folder until the returned file is closed.
 
     The lock also ends with the process, however that ends.
@@ -23,21 +26,21 @@ def lock_folder(path: Path) -> IO[str]:
         FolderLockError: another process has the lock, or the folder cannot be written.
     """
     try:
-        file = (path / ".lock").open("a+")
+        file = open_own_file(path / ".lock", "a+b")
     except OSError as error:
         raise FolderLockError(f"{path} cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        owner = file.read().strip()
+        owner = file.read(20).decode(errors="replace").strip()
         file.close()
         raise FolderInUseError(f"{path} is being written by process {owner}") from None
     except OSError as error:
         file.close()
         raise FolderLockError(f"{path} cannot be locked: {error.strerror}") from None
     file.truncate(0)
-    file.write(f"{os.getpid()}\n")
+    file.write(f"{os.getpid()}\n".encode())
     file.flush()
     return file
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from meta_rl.training.record.atomic_files import keep_lines
+from meta_rl.training.record.atomic_files import keep_lines, open_own_file
 
 
 class LineFileError(OSError):
@@ -28,7 +28,7 @@ class LineFile:
             if path.exists():
                 keep_lines(path, wanted)
             # Without a buffer, so that nothing is left for a later attempt to write twice.
-            self._file = path.open("ab", buffering=0)
+            self._file = open_own_file(path, "ab", buffering=0)
         except OSError as error:
             raise self._failure(error) from None
 

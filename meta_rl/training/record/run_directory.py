@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from types import MappingProxyType
 from typing import IO, Any, Self
 
 from meta_rl.config import AnyConfig, config_to_yaml
+from meta_rl.reading import FileError, SentenceError, read_json
 from meta_rl.training.record.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
 from meta_rl.training.record.provenance import describe_process
+from meta_rl.training.record.trusted_runs import trust_run
 
 
-class RunDirectoryError(ValueError):
+class RunDirectoryError(SentenceError):
     """A run directory that cannot be used; the message is one sentence."""
 
 
@@ -30,7 +33,7 @@ class RunDirectory:
     """
 
     path: Path
-    _lock: IO[str]
+    _lock: IO[bytes]
 
     @property
     def config_file(self) -> Path:
@@ -63,10 +66,13 @@ class RunDirectory:
 
         def resume(facts: dict[str, Any]) -> None:
             facts.pop("finish_time", None)
+            before = facts.get("resumed", [])
+            if not isinstance(before, list):
+                raise FileError(f"{self._facts_file} should list in 'resumed' how the run went on")
             resumed: dict[str, Any] = {**describe_process(), "meta_iteration": meta_iteration}
             if changed:
                 resumed["changed_settings"] = {name: list(pair) for name, pair in changed.items()}
-            facts.setdefault("resumed", []).append(resumed)
+            facts["resumed"] = [*before, resumed]
 
         # First, since a run that asks for more than it has done must not pass for a finished one.
         self._update_facts(resume)
@@ -84,10 +90,10 @@ class RunDirectory:
 
     def _update_facts(self, update: Callable[[dict[str, Any]], None]) -> None:
         try:
-            facts = json.loads(self._facts_file.read_text())
+            facts = read_json(self._facts_file)
             update(facts)
             write_text_atomically(self._facts_file, json.dumps(facts, indent=2) + "\n")
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise RunDirectoryError(f"{self._facts_file} cannot be updated: {error}") from None
 
     def check_is_ours(self) -> None:
@@ -130,7 +136,12 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
     Raises:
         RunDirectoryError: if the directory exists, or cannot be written.
     """
-    facts = {"name": name, "seed": config.run.seed, **describe_process()}
+    facts = {
+        "name": name,
+        "seed": config.run.seed,
+        "run_id": secrets.token_hex(8),
+        **describe_process(),
+    }
     # Elsewhere first: a run directory that is there is whole, whenever the process ends.
     if config.run.dir:
         path = Path(config.run.dir)
@@ -145,6 +156,7 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
         _refuse_existing(path)
         partial.rename(path)
         sync_folder(path.parent)
+        trust_run(path, config)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         lock.close()
@@ -171,8 +183,8 @@ def open_run_directory(path: Path) -> RunDirectory:
 def is_finished(path: Path) -> bool:
     """Whether the run in this folder has done all that its settings ask for."""
     try:
-        return "finish_time" in json.loads((path / "run.json").read_text())
-    except (OSError, ValueError, TypeError):
+        return "finish_time" in read_json(path / "run.json")
+    except FileError:
         return False
 
 
@@ -239,7 +251,7 @@ def _make_unnamed_folder(name: str, seed: int) -> tuple[Path, Path]:
     raise AssertionError("numbers do not end")
 
 
-def _lock(path: Path) -> IO[str]:
+def _lock(path: Path) -> IO[bytes]:
     try:
         return lock_folder(path)
     except FolderLockError as error:

@@ -4,12 +4,14 @@
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from meta_rl.config import AnyConfig
+from meta_rl.reading import FileError, read_text
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.record.atomic_files import write_text_atomically
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
@@ -187,7 +189,10 @@ def _run_id(run_dir: Path) -> str:
     path = run_dir / "wandb_run_id.txt"
     if not path.exists():
         write_text_atomically(path, secrets.token_hex(4) + "\n")
-    return path.read_text().strip()
+    run_id = read_text(path, max_bytes=100).strip()
+    if not re.fullmatch(r"[0-9a-f]{8}", run_id):
+        raise FileError(f"{path} does not hold the id of a run")
+    return run_id
 
 
 def _first_line(error: Exception) -> str:

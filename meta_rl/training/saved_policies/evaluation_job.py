@@ -74,7 +74,11 @@ class TaskChoice:
 
 
 def load_groups(
-    runs: Sequence[Path], references: Sequence[str], settings: Mapping[str, Any]
+    runs: Sequence[Path],
+    references: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    trust: bool = False,
 ) -> list[LoadedGroup]:
     """Loads runs and references and brings them to one evaluation, that of the first run.
 
@@ -83,6 +87,7 @@ def load_groups(
         references: ``NAME=RUN``, or ``random``: the first run before its training. Those of one
             name are runs of one setting.
         settings: changes to the settings of the runs, by dotted name.
+        trust: as ``load_policy``.
 
     Returns:
         The runs, then the references in the order of their names' first mention.
@@ -92,18 +97,23 @@ def load_groups(
         ComparisonError: a reference has another form, or policies cannot be compared.
         ConfigError: a setting is out of its range.
         EnvironmentFault: the environment cannot be made.
+        UntrustedRunError: as ``load_policy``.
     """
-    first = with_settings(load_policy(runs[0]), settings, "command line")
+    first = with_settings(load_policy(runs[0], trust=trust), settings, "command line")
     shared = {f"evaluation.{key}": value for key, value in first.config.evaluation}
     others = [
-        with_settings(load_policy(run), {**shared, **settings}, "command line") for run in runs[1:]
+        with_settings(load_policy(run, trust=trust), {**shared, **settings}, "command line")
+        for run in runs[1:]
     ]
     name = f"{len(runs)} runs" if others else first.path.resolve().name
     groups = [LoadedGroup(name, False, (first, *others))]
     for reference, paths in _paths_of_references(references).items():
         if reference == name:
             raise ComparisonError(f"the reference {reference} has the name of the runs")
-        saved = [untrained_policy(first) if path is None else load_policy(path) for path in paths]
+        saved = [
+            untrained_policy(first) if path is None else load_policy(path, trust=trust)
+            for path in paths
+        ]
         policies = [as_reference(policy, first.config) for policy in saved]
         groups.append(LoadedGroup(reference, True, tuple(policies)))
     check_comparable([policy for group in groups for policy in group.policies])

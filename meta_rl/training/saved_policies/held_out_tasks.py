@@ -1,11 +1,12 @@
 """Which tasks an evaluation uses: test tasks, an even grid, or a file's."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from meta_rl.reading import SentenceError, file_errors_as, parse_number, read_rows
+from meta_rl.reading.plain_files import MIB
 from meta_rl.rollouts.environments import ShardedEnv
 from meta_rl.rollouts.task_words import joined_entries
 from meta_rl.training.evaluation_tasks import (
@@ -19,10 +20,11 @@ from meta_rl.training.evaluation_tasks import (
 from meta_rl.training.seeding import Split
 
 MAX_GRID_SIZE = 10_000
+_MAX_FILE_BYTES = 16 * MIB
 _MAX_LISTED = 10
 
 
-class TaskSelectionError(ValueError):
+class TaskSelectionError(SentenceError):
     """Tasks that cannot be had; the message is one sentence."""
 
 
@@ -92,16 +94,9 @@ def read_tasks(path: Path, task_parameter_names: Sequence[str]) -> np.ndarray:
     Raises:
         TaskSelectionError: it cannot be read or is not such a file; line and column are named.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-    except OSError as error:
-        raise TaskSelectionError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise TaskSelectionError(f"{path} is not a text file in UTF-8") from None
-    except csv.Error as error:
-        raise TaskSelectionError(f"{path}, line {reader.line_num}: {error}") from None
+    with file_errors_as(TaskSelectionError):
+        lines = read_rows(path, _MAX_FILE_BYTES, strict=True)
+        rows = [(line, row) for line, row in lines if any(map(str.strip, row))]
     wanted = _header_in_words(task_parameter_names)
     if len(rows) < 2:
         raise TaskSelectionError(f"{path} should hold the header {wanted} and a line for each task")
@@ -199,7 +194,7 @@ def _numbers(path: Path, line: int, row: Sequence[str], header: Sequence[str]) -
     numbers = []
     for column, (name, text) in enumerate(zip(header, row, strict=True), start=1):
         try:
-            number = float(text)
+            number = parse_number(text)
         except ValueError:
             number = np.nan
         if not np.isfinite(number):

@@ -20,6 +20,7 @@ from meta_rl.training.checkpoint import (
 )
 from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import Evaluation, evaluate
+from meta_rl.training.record.trusted_runs import check_trusted, trust_run
 from meta_rl.training.rl_experiment import evaluation_settings, initial_state, make_inner_loop
 from meta_rl.training.saved_policies.held_out_tasks import sampled_tasks
 from meta_rl.training.saved_policies.run_settings import settings_of_run
@@ -47,19 +48,22 @@ class SavedPolicy:
     warnings: tuple[str, ...] = ()
 
 
-def load_policy(path: Path) -> SavedPolicy:
+def load_policy(path: Path, *, trust: bool = False) -> SavedPolicy:
     """Loads the best meta-policy of a run, or that of one checkpoint.
 
     Args:
         path: a run directory (where nothing was evaluated yet, the newest checkpoint counts), or
             a checkpoint's folder.
+        trust: the module that its environment names may be imported, now and later.
 
     Raises:
         CheckpointError: there is no checkpoint, none that can be read, or none of a policy.
+        UntrustedRunError: its environment names a module, and the run was not started here.
     """
     checkpoint = _best_checkpoint(path) or load_checkpoint(path)
     if not isinstance(checkpoint.config, Config):
         raise CheckpointError(f"{path} is a run on supervised tasks, which has no policy")
+    (trust_run if trust else check_trusted)(path, checkpoint.config)
     config = settings_of_run(path, checkpoint.config)
     assert isinstance(config, Config)
     return SavedPolicy(

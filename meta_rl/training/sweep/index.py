@@ -7,6 +7,7 @@ logs/NAME.log       what its process wrote to the screen
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.config import AnyConfig, ConfigError, config_to_yaml, load_config
+from meta_rl.reading import SentenceError, file_errors_as, parse_json, read_bytes
 from meta_rl.training.record.atomic_files import sync_folder, write_text_atomically
 from meta_rl.training.sweep.plan import SweepPlan
 
 _INDEX = "sweep.json"
+# As ``run_names`` makes them.
+_NAME = re.compile(r"[A-Za-z0-9._+-]{1,150}")
 
 
-class SweepError(ValueError):
+class SweepError(SentenceError):
     """A sweep that cannot be made, read or gone on with; the message is one sentence."""
 
 
@@ -90,14 +94,14 @@ def read_sweep(path: Path) -> list[SweepRun]:
         SweepError: it is not a sweep, or its index is damaged.
     """
     index = path / _INDEX
+    with file_errors_as(SweepError):
+        content = read_bytes(index)
     try:
-        record = json.loads(index.read_text(encoding="utf-8"))
+        record = parse_json(content.decode("utf-8-sig"))
         runs = [
             SweepRun(path, _name(name), {str(key): str(value) for key, value in varied.items()})
             for name, varied in record["runs"].items()
         ]
-    except OSError as error:
-        raise SweepError(f"{index} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SweepError(f"{index} is damaged: it does not list the runs of a sweep") from None
     return runs
@@ -168,6 +172,6 @@ def _read_settings(run: SweepRun) -> AnyConfig:
 
 
 def _name(name: str) -> str:
-    if Path(name).name != name:
+    if not _NAME.fullmatch(name) or not name.strip("."):
         raise ValueError("a name that would lead out of the sweep's folder")
     return name

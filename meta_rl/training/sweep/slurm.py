@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from meta_rl.config.problems import did_you_mean
 from meta_rl.cpus import num_usable_cpus
+from meta_rl.reading import FileError, read_json
 from meta_rl.training.record.atomic_files import write_text_atomically
 from meta_rl.training.record.run_directory import is_finished
 from meta_rl.training.sweep.index import SweepError, SweepRun
@@ -77,7 +79,8 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
                 f"{key} is not an option for Slurm{did_you_mean(key, known)} "
                 f"[options: {', '.join(sorted(known))}]"
             )
-        parsed[key] = int(value) if value.isdecimal() else value
+        is_number = value.isascii() and value.isdecimal() and len(value) < 19
+        parsed[key] = int(value) if is_number else value
     if not isinstance(parsed.get("time"), int):
         raise SweepError("--slurm needs --slurm-option time=MINUTES, the longest that a job takes")
     if executor.affinity() <= 0:
@@ -176,12 +179,16 @@ def _job_folder(sweep_path: Path) -> Path:
 
 def _read_job_ids(sweep_path: Path) -> dict[str, str]:
     path = _job_folder(sweep_path) / _JOB_IDS
-    try:
-        return {str(name): str(job) for name, job in json.loads(path.read_text()).items()}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, AttributeError):
-        raise SweepError(f"{path} is damaged; without it, unfinished runs are submitted") from None
+    try:
+        job_ids = {name: str(job) for name, job in read_json(path).items()}
+    except FileError:
+        job_ids = {"": ""}
+    # They become arguments of Slurm's commands.
+    if not all(re.fullmatch(r"[0-9A-Za-z_]{1,50}", job) for job in job_ids.values()):
+        raise SweepError(f"{path} is damaged; without it, unfinished runs are submitted")
+    return job_ids
 
 
 def _stop(pid: int) -> None:

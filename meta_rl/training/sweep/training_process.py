@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from meta_rl.config import load_config
+from meta_rl.training.record.trusted_runs import id_with_module
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.lifeline import LIFELINE
 
@@ -103,11 +105,15 @@ class TrainingProcess:
 
 
 def _arguments(run: SweepRun) -> Sequence[str]:
+    config = load_config(str(run.settings_file))
+    # The command of the sweep has named the environment, so that of a run may name it, too.
+    env_id = id_with_module(config)
+    named = [] if env_id is None else [f"env.id={json.dumps(env_id)}"]
     if run.path.exists():
-        return ["--resume", str(run.path.absolute())]
-    # JSON's strings are YAML's; a dollar sign would be an interpolation.
-    path = json.dumps(str(run.path.absolute())).replace("${", "\\\\${")
-    return [str(run.settings_file.absolute()), f"run.dir={path}"]
+        return ["--resume", str(run.path.absolute()), *named]
+    # JSON's strings are YAML's.
+    path = json.dumps(str(run.path.absolute()))
+    return [str(run.settings_file.absolute()), f"run.dir={path}", *named]
 
 
 def _environment(run: SweepRun, num_threads: int) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Settings: what is refused, how it is reported, and that what is written can be read back."""
 
 import math
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -19,7 +21,8 @@ from meta_rl.config import (
     load_config,
     preset_names,
 )
-from meta_rl.config.schema import setting_names
+from meta_rl.config.schema import MAX_COUNT, setting_names
+from meta_rl.reading.numbers import MAX_INTEGER
 
 PRESETS = [
     "half_cheetah_dir",
@@ -39,6 +42,7 @@ PRESETS = [
     "navigation_pretrained",
     "smoke",
 ]
+KINDS = {name: field.annotation.__name__ for name, field in Config.model_fields.items()}
 MINIMAL = {"env": {"id": "Navigation2D-v0"}}
 
 
@@ -262,10 +266,74 @@ def test_overrides_of_another_form(override: str):
     assert problem == f"the override {override!r} should have the form section.key=value"
 
 
-@pytest.mark.parametrize("value", ["[1", "${", "'", "1" * 5000])
+@pytest.mark.parametrize(
+    "value", ["[1", "'", "1" * 5000, "0x" + "f" * 17, str(2**63), "&a [*a]", "!!int", "!!bool x"]
+)
 def test_values_of_overrides_that_cannot_be_read(value: str):
     (problem,) = problems_of("navigation", f"policy.hidden_sizes={value}")
     assert problem.startswith("the value of policy.hidden_sizes is not valid YAML: ")
+
+
+@pytest.mark.parametrize("text", ["${run.seed}", "${oc.env:SECRET_TOKEN}", "x${", "\\${x}", "???"])
+def test_nothing_in_a_text_is_replaced(write, monkeypatch: pytest.MonkeyPatch, text: str):
+    monkeypatch.setenv("SECRET_TOKEN", "secret")
+    settings = {"env": {"id": "A", "options": {"a": [text]}}, "run": {"wandb_project": text}}
+    from_file = load_config(write(yaml.safe_dump(settings)))
+    from_override = load_config("navigation", [f"run.wandb_project={text}"])
+    assert from_file.run.wandb_project == from_override.run.wandb_project == text
+    assert from_file.env.options == {"a": [text]}
+    assert load_config(write(config_to_yaml(from_file))) == from_file
+
+
+# Each takes gigabytes or minutes where it is expanded or converted before it is looked at.
+BOMBS = {
+    "aliases": "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+    + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+    + "env: {id: A}",
+    "merges": "a0: &a0 {x: 1}\n"
+    + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40))
+    + "env: {id: A}",
+    "chain": "a0: &a0 [1]\n"
+    + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 100))
+    + "env: {id: A}",
+    "cycle": "env: &a {id: A, options: {x: *a}}",
+    "cycle of keys": "env: {id: A, options: {x: &a {*a : 1}}}",
+    "levels": "env: {id: A, options: {x: " + "[" * 60 + "]" * 60 + "}}",
+    "values": "env: {id: A, options: {x: [" + "1," * 11_000 + "]}}",
+    "digits": "env: {id: A, options: {x: " + "9" * 5000 + "}}",
+    "hexadecimal": "env: {id: A, options: {x: 0x" + "f" * 50_000 + "}}",
+    "sexagesimal": "env: {id: A, options: {x: 1" + ":59" * 20_000 + "}}",
+    "fraction": "env: {id: A, options: {x: 1." + "5" * 50_000 + "}}",
+    "65 bits": "env: {id: A}\nrun: {seed: 18446744073709551616}",
+    "tag": "env: !<" + "a" * 50_000 + "> {id: A}",
+    "size": "#" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_is_too_large_is_refused_before_it_is_built(write, name: str):
+    path = write(BOMBS[name])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (problem,) = problems_of(path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert problem.startswith(path)
+    assert len(problem) < 3000
+    assert grown < 100_000  # KiB
+
+
+@pytest.mark.parametrize("name", setting_names())
+def test_every_integer_has_bounds(name: str):
+    section, key = name.split(".")
+    if "integer" not in str(Config.model_json_schema()["$defs"][KINDS[section]]["properties"][key]):
+        return
+    for value in (2**63, -(2**63), 10**400, -(10**400)):
+        shown = hex(value) if abs(value) > 2**64 else str(value)
+        text = f"[{shown}]" if key == "hidden_sizes" else shown
+        with pytest.raises(ConfigError, match=key):
+            load_config("navigation", [f"{name}={text}"])
+    with pytest.raises(ConfigError, match=key):
+        value = 2**63 if key != "hidden_sizes" else [2**63]
+        config_from_mapping(MINIMAL | {section: {key: value}}, "test")
 
 
 def test_an_unknown_preset_lists_the_presets_and_the_nearest():
@@ -295,7 +363,7 @@ def test_files_that_cannot_be_read(name: str):
         ("- 1\n- 2\n", "should hold sections"),
         ("env: {id: A}\n---\nrun: {}", "is not valid YAML"),
         (b"\xff\xfe\xfd", "is not a text file"),
-        ("[" * 5000, "is not readable"),
+        ("[" * 5000, ":1 is not valid YAML: found more than 50 levels"),
         ("env: {id: A}\n3: 4\n", ":2]"),
     ],
 )
@@ -364,7 +432,7 @@ def test_any_override_gives_a_configuration_or_a_config_error(overrides):
 json_values = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-MAX_INTEGER, MAX_INTEGER)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
     | st.sampled_from(
@@ -383,7 +451,7 @@ json_values = st.recursive(
     options=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"])), json_values, max_size=3
     ),
-    hidden_sizes=st.lists(st.integers(min_value=1), max_size=3),
+    hidden_sizes=st.lists(st.integers(1, MAX_COUNT), max_size=3),
     max_kl=st.floats(min_value=math.ulp(0.0), allow_infinity=False),
     directory=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
 )

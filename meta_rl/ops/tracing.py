@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +14,19 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 aten = torch.ops.aten
 # Tracing costs about as much as it saves in a hundred calls; a short run goes without.
 CALLS_BEFORE_TRACING = 20
-Compiler = Callable[[GraphModule], Callable[..., Any]]
-"""Makes something faster of a trace, which may round differently."""
 _RESHAPES = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
+
+
+class Compiler(Protocol):
+    """Makes something faster of a function of tensors, which may round differently."""
+
+    def __call__(
+        self, function: Callable[..., Any], *, otherwise: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """``otherwise`` is the function in a form that needs no compiler, where it is not that."""
+
+    def __hash__(self) -> int:
+        """By identity: traces are kept for each compiler."""
 
 
 def traced(function: Callable[..., Any], *arguments: Any) -> GraphModule:

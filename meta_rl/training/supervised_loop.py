@@ -10,7 +10,7 @@ from meta_rl.algorithms.outer_step import OuterStep
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.training.checkpoint import BestCheckpoint
-from meta_rl.training.compilation import TorchCompiler
+from meta_rl.training.compilation import update_compiler
 from meta_rl.training.record.run_log import RunLog
 from meta_rl.training.seeding import Split
 from meta_rl.training.stage_clock import StageClock
@@ -39,8 +39,8 @@ def train_supervised(
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
     update: Callable[..., OuterStep] = traced_at_first_call(experiment.outer_step)
-    if run.compile:
-        compiler = TorchCompiler(experiment.device, log.note)
+    compiler = update_compiler(experiment.device, compiled=run.compile, note=log.note)
+    if compiler is not None:
         update = compiler(experiment.outer_step, otherwise=update)
     try:
         log.checkpoint(state)

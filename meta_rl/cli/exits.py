@@ -13,6 +13,7 @@ _OUT_OF_MEMORY = (
     "there is not enough memory; a smaller meta_update.steps_per_chunk needs less and changes no "
     "result, a smaller rollout.meta_batch_size or rollout.episodes_per_task needs less, too"
 )
+_OUT_OF_MEMORY_PHRASES = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 
 
 class Stopped(KeyboardInterrupt):
@@ -97,10 +98,10 @@ def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     if isinstance(error, MemoryError):
         return True
     torch = sys.modules.get("torch")
-    # On a CPU, torch has no type of its own for this.
-    return "can't allocate memory" in str(error) or (
-        torch is not None and isinstance(error, torch.OutOfMemoryError)
-    )
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    # On a CPU torch has no type of its own for this, and the GPU's libraries have none either.
+    return any(phrase in str(error) for phrase in _OUT_OF_MEMORY_PHRASES)
 
 
 def fail(message: str) -> NoReturn:

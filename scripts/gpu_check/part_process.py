@@ -29,7 +29,7 @@ def run_part(
     Args:
         journal: where to.
         name: of the part.
-        command: prints its results as JSON behind ``MARK``, one a line.
+        command: prints its results as JSON behind ``MARK``, at most one a line.
         folder: where it runs.
         environment: its environment variables.
         limit: seconds after which it is asked to stop, and after ``GRACE`` more made to.
@@ -68,10 +68,12 @@ def run_part(
 def _read(process: subprocess.Popen[str], journal: Journal, name: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith(MARK):
-            journal.add_result(name, json.loads(line.removeprefix(MARK)))
-        else:
-            journal.say(line.rstrip("\n"))
+        # pytest's dots may stand before it.
+        printed, mark, result = line.rstrip("\n").partition(MARK)
+        if printed or not mark:
+            journal.say(printed)
+        if mark:
+            journal.add_result(name, json.loads(result))
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

@@ -125,6 +125,6 @@ def _provenance(check: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]
     commit = f"commit {git['commit'][:7]}, " if git and git["commit"] else ""
     return (
         f"{hardware['gpu'] or 'no GPU'}, {hardware['cpu']}, {hardware['num_cpus']} CPUs, torch "
-        f"{machine['versions']['torch']}, {commit}{machine['start_time'][:10]}; medians, in one run "
-        f"of {check['seconds']:.0f} s."
+        f"{machine['versions']['torch']}, {commit}{machine['start_time'][:10]}; medians, in one "
+        f"run of {check['seconds']:.0f} s."
     )

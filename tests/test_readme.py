@@ -30,6 +30,12 @@ def test_the_benchmark_table_is_the_scripts():
     assert section("benchmark") == script("benchmark").table()
 
 
+def test_the_table_of_a_gpu_is_the_scripts():
+    from gpu_check.table import table
+
+    assert section("gpu") == table()
+
+
 def test_the_supervised_benchmark_is_the_scripts():
     assert section("supervised benchmark") == script("benchmark_supervised").table()
 

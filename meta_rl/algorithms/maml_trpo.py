@@ -159,7 +159,10 @@ def maml_trpo_update(
         surrogate=surrogate,
         settings=trust_region,
     )
-    return (unravel(new_theta, meta_params) if stats.accepted else meta_params), stats
+    if not stats.accepted:
+        return meta_params, stats
+    # Memory of their own, aligned as that of loaded ones is: kernels are chosen by alignment too.
+    return {name: value.clone() for name, value in unravel(new_theta, meta_params).items()}, stats
 
 
 def meta_gradient(

@@ -17,9 +17,8 @@ _OUT_OF_MEMORY = (
     "there is not enough memory; a smaller meta_update.steps_per_chunk needs less and changes no "
     "result, a smaller rollout.meta_batch_size or rollout.episodes_per_task needs less, too"
 )
+_OUT_OF_MEMORY_PHRASES = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 _PATIENCE = 0.5  # seconds until a lost exception is raised again
-
-
 # Windows has none.
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
@@ -164,10 +163,10 @@ def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     if isinstance(error, MemoryError):
         return True
     torch = sys.modules.get("torch")
-    # On a CPU, torch has no type of its own for this.
-    return "can't allocate memory" in str(error) or (
-        torch is not None and isinstance(error, torch.OutOfMemoryError)
-    )
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    # On a CPU torch has no type of its own for this, and the GPU's libraries have none either.
+    return any(phrase in str(error) for phrase in _OUT_OF_MEMORY_PHRASES)
 
 
 def fail(message: str) -> NoReturn:

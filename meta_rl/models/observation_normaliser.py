@@ -4,7 +4,7 @@ The statistics are those of all training steps so far. They change between meta-
 the likelihood ratios within one are exact, and they are the same for all tasks.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -34,6 +34,10 @@ class ObservationNormaliser(NamedTuple):
         """[..., O] -> [..., O]; the same bits for an observation in any batch."""
         scaled = (observation - self.mean) * self.factor
         return scaled.clamp(-NORMALISED_BOUND, NORMALISED_BOUND)
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        return type(self)(self.mean.to(device), self.factor.to(device))
 
 
 def observation_normaliser(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,9 +16,19 @@ from meta_rl.ops.buffer_reuse import reuse_buffers
 aten = torch.ops.aten
 # Tracing costs about as much as it saves in a hundred calls; a short run goes without.
 CALLS_BEFORE_TRACING = 20
-Compiler = Callable[[GraphModule], Callable[..., Any]]
-"""Makes something faster of a trace, which may round differently."""
 _RESHAPES = (aten.expand.default, aten.view.default, aten._unsafe_view.default)
+
+
+class Compiler(Protocol):
+    """Makes something faster of a function of tensors, which may round differently."""
+
+    def __call__(
+        self, function: Callable[..., Any], *, otherwise: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """``otherwise`` is the function in a form that needs no compiler, where it is not that."""
+
+    def __hash__(self) -> int:
+        """By identity: traces are kept for each compiler."""
 
 
 def traced(function: Callable[..., Any], *arguments: Any) -> GraphModule:
@@ -90,8 +100,8 @@ def traced_in_two(
     def whole(*tensors: Tensor) -> Tensor:
         return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
 
-    parts = _parted(_functional_trace(whole, *leaves, example))
-    before, after = map(compiler or _in_place, parts)
+    make_fast: Callable[[GraphModule], Callable[..., Any]] = compiler or _in_place
+    before, after = map(make_fast, _parted(_functional_trace(whole, *leaves, example)))
 
     def make_traced(*arguments: Any) -> Callable[[Tensor], Tensor]:
         kept = before(*tree_leaves(arguments))

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
-from av.container import OutputContainer
 from PIL import Image
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
 
 # Quality 18 of 51 shows no artefacts at edges; the preset trades a few per cent of size for speed.
 _H264_OPTIONS: dict[str, object] = {"crf": "18", "preset": "veryfast"}
@@ -28,6 +31,8 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], frames_per_second: float
     Raises:
         OSError: it cannot be written.
     """
+    import av  # here, so that what makes no films needs no encoder
+
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     with av.open(path, "w", format="mp4") as container:
         stream: av.VideoStream | None = None
@@ -40,8 +45,10 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], frames_per_second: float
 
 
 def _add_stream(
-    container: OutputContainer, codec: str, shape: tuple[int, ...], frames_per_second: float
-) -> av.VideoStream:
+    container: "OutputContainer", codec: str, shape: tuple[int, ...], frames_per_second: float
+) -> "av.VideoStream":
+    import av
+
     rate = Fraction(frames_per_second).limit_denominator(1000)
     stream = container.add_stream(codec, rate=rate)
     assert isinstance(stream, av.VideoStream)

@@ -13,7 +13,7 @@ from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_words import joined_entries
 from meta_rl.models.observation_normaliser import ObservationNormaliser
 from meta_rl.ops.gaussian import log_prob_of_noise
-from meta_rl.rollouts.batched_policy import BatchedPolicy, batched_policy
+from meta_rl.rollouts.acting import make_actor
 from meta_rl.types import Params, RolloutBatch
 
 
@@ -30,6 +30,7 @@ def collect(
     reset_seeds: Sequence[int],
     noise: Tensor,
     normaliser: ObservationNormaliser | None = None,
+    shard: int = 0,
 ) -> RolloutBatch:
     """Plays one episode in every simulation of ``env``, each task's own policy acting.
 
@@ -44,7 +45,9 @@ def collect(
         tasks: float64 [M, P].
         reset_seeds: M * E seeds of the initial states.
         noise: standard normal [M, E, T, A], on the device and of the type of ``params``.
-        normaliser: what the policies see observations through; the batch holds them as they were.
+        normaliser: what the policies see observations through, on the CPU; the batch holds them as
+            they were.
+        shard: which of the calls that run at the same time this is.
 
     Returns:
         The batch, on the device of ``params``.
@@ -56,41 +59,35 @@ def collect(
     num_tasks, num_episodes, horizon, _ = noise.shape
     assert env.num_envs == num_tasks * num_episodes
     to_environment = action_rescaling(env.single_action_space)
-    record = _EpisodeRecord(env, num_tasks, horizon, noise.dtype)
     # Time leads inside the loop, so that each step reads and writes contiguous blocks.
     noise_TMEA = noise.permute(2, 0, 1, 3).contiguous()
-    action_TMEA, log_std_TMEA = torch.zeros_like(noise_TMEA), torch.zeros_like(noise_TMEA)
-
+    observation_size = env.single_observation_space.shape[0]
+    seen = normaliser or (lambda observation: observation)
     env.set_tasks(np.repeat(tasks, num_episodes, axis=0))
     observation, _ = env.reset(seed=list(reset_seeds))
     with torch.no_grad():
-        act = batched_policy(policy, record.observation_TMEO[0].shape, noise.dtype, noise.device)
-        if normaliser is not None:
-            act = _seen_through(normaliser, act)
+        actor = make_actor(policy, params, noise_TMEA, observation_size, shard)
+        record = _EpisodeRecord(env, num_tasks, horizon, noise.dtype, pinned=actor.pinned)
         for t in range(horizon):
-            mean, log_std = act(params, record.before_step(t, observation).to(noise.device))
-            log_std_TMEA[t] = log_std
-            torch.addcmul(mean, log_std.exp(), noise_TMEA[t], out=action_TMEA[t])
-            action = action_TMEA[t].flatten(0, 1).cpu().numpy()
+            action = actor.act(t, seen(record.before_step(t, observation)))
             if not np.isfinite(action).all():
                 record.check_finite(tasks, env.task_parameter_names)
-                task = tasks[_first_not_finite(action_TMEA[t].sum(-1))]
+                action_sum = torch.from_numpy(action).sum(-1)
+                task = tasks[_first_not_finite(action_sum.view(num_tasks, num_episodes))]
                 named = named_task(task, env.task_parameter_names)
                 raise NumericalError(f"The policy's action is not finite ({named}).")
             observation, reward, terminated, truncated, info = env.step(to_environment(action))
             record.after_step(t, reward, terminated, truncated, info)
             if record.ended.all() and t + 1 < horizon:
-                rest = slice(t + 1, None)
-                mean, log_std = act(params, record.pad(t + 1, observation).to(noise.device))
-                log_std_TMEA[rest] = log_std
-                torch.addcmul(mean, log_std.exp(), noise_TMEA[rest], out=action_TMEA[rest])
+                actor.act_from(t + 1, seen(record.pad(t + 1, observation)))
                 break
+        action_TMEA, log_std_TMEA = actor.drawn()
         log_prob_TME = log_prob_of_noise(noise_TMEA, log_std_TMEA)
     record.check_finite(tasks, env.task_parameter_names)
 
     def task_first(x: Tensor) -> Tensor:
         """[T, M, E, ...] -> [M, E, T, ...] on the policy's device."""
-        return x.to(noise.device).movedim(0, 2).contiguous()
+        return x.to(noise.device, non_blocking=True).movedim(0, 2).contiguous()
 
     return RolloutBatch(
         observation=task_first(record.observation_TMEO),
@@ -103,11 +100,6 @@ def collect(
         task=tasks,
         num_diverged=record.num_diverged,
     )
-
-
-def _seen_through(normaliser: ObservationNormaliser, act: BatchedPolicy) -> BatchedPolicy:
-    """A policy that sees normalised observations."""
-    return lambda params, observation: act(params, normaliser(observation))
 
 
 @contextmanager
@@ -146,15 +138,25 @@ class _EpisodeRecord:
     """
 
     def __init__(
-        self, env: TaskVectorEnv, num_tasks: int, horizon: int, dtype: torch.dtype
+        self,
+        env: TaskVectorEnv,
+        num_tasks: int,
+        horizon: int,
+        dtype: torch.dtype,
+        *,
+        pinned: bool,
     ) -> None:
         shape = (horizon, num_tasks, env.num_envs // num_tasks)
         observation_size = env.single_observation_space.shape[0]
-        self.observation_TMEO = torch.zeros(*shape, observation_size, dtype=dtype)
-        self.reward_TME = torch.zeros(shape, dtype=dtype)
-        self.terminated_TME = torch.zeros(shape, dtype=torch.bool)
-        self.truncated_TME = torch.zeros(shape, dtype=torch.bool)
-        self.valid_TME = torch.zeros(shape, dtype=torch.bool)
+
+        def zeros(*lengths: int, dtype: torch.dtype) -> Tensor:
+            return torch.zeros(lengths, dtype=dtype, pin_memory=pinned)
+
+        self.observation_TMEO = zeros(*shape, observation_size, dtype=dtype)
+        self.reward_TME = zeros(*shape, dtype=dtype)
+        self.terminated_TME = zeros(*shape, dtype=torch.bool)
+        self.truncated_TME = zeros(*shape, dtype=torch.bool)
+        self.valid_TME = zeros(*shape, dtype=torch.bool)
         self.ended = np.zeros(env.num_envs, dtype=bool)
         self.num_diverged = 0
         self._observation = self.observation_TMEO.view(horizon, env.num_envs, -1).numpy()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from envs.task_env import TaskVectorEnv
 from meta_rl.models.observation_normaliser import ObservationNormaliser
-from meta_rl.rollouts.batched_policy import batched_policy
+from meta_rl.rollouts.acting import RolloutShape, prepare_actor
 from meta_rl.rollouts.sampler import collect, single_torch_thread
 from meta_rl.types import Params, RolloutBatch
 
@@ -89,32 +89,37 @@ def collect_sharded(
         EnvironmentFault, NumericalError: as ``collect``; where several shards fail, that of the
             first one.
     """
-    num_episodes = noise.shape[1]
+    _, num_episodes, horizon, action_size = noise.shape
+    observation_size = env.single_observation_space.shape[0]
     ends = list(accumulate(shard.num_envs // num_episodes for shard in env.shards))
     shares = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def collect_share(shard: TaskVectorEnv, share: slice) -> RolloutBatch:
+    on_host = normaliser and normaliser.to(torch.device("cpu"))
+
+    def collect_share(index: int, share: slice) -> RolloutBatch:
         episodes = slice(share.start * num_episodes, share.stop * num_episodes)
         return collect(
             policy,
             {name: value[share] for name, value in params.items()},
-            shard,
+            env.shards[index],
             tasks[share],
             reset_seeds=reset_seeds[episodes],
             noise=noise[share],
-            normaliser=normaliser,
+            normaliser=on_host,
+            shard=index,
         )
 
     # Around all shards, not inside each: the number of torch threads belongs to the process.
     with single_torch_thread():
         if env.num_parallel == 1:
-            return _joined(list(map(collect_share, env.shards, shares)))
-        for share in shares:
+            return _joined([collect_share(*work) for work in enumerate(shares)])
+        for index, share in enumerate(shares):
             # Here, because tracing is not safe in threads; they find the traced policies again.
-            shape = (share.stop - share.start, num_episodes, env.single_observation_space.shape[0])
-            batched_policy(policy, torch.Size(shape), noise.dtype, noise.device)
+            num_tasks = share.stop - share.start
+            shape = RolloutShape(horizon, num_tasks, num_episodes, observation_size, action_size)
+            prepare_actor(policy, shape, noise.dtype, noise.device, index)
         with ThreadPoolExecutor(env.num_parallel) as threads:
-            return _joined(list(threads.map(collect_share, env.shards, shares)))
+            return _joined(list(threads.map(collect_share, range(len(shares)), shares)))
 
 
 def _joined(batches: Sequence[RolloutBatch]) -> RolloutBatch:

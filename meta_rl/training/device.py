@@ -8,7 +8,7 @@ class DeviceError(ValueError):
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
-    """``auto`` takes a GPU where there is one.
+    """``auto`` takes a GPU where there is one, and products there are of full single precision.
 
     Args:
         name: ``auto``, ``cpu`` or ``cuda``.
@@ -30,4 +30,15 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
             f"there are {torch.cuda.device_count()} CUDA devices here, too few for a process with "
             f"local rank {local_rank}; start fewer processes, or use run.device=cpu"
         )
+    use_full_precision()
     return torch.device("cuda", local_rank)
+
+
+def use_full_precision() -> None:
+    """No TF32: its three digits would cost conjugate gradient its residual, and the line search.
+
+    Whatever an environment variable or a program around this one has chosen. ``run.json`` records
+    what is in force.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False

@@ -94,6 +94,8 @@ class Ranks:
     def _together(self, communicate: Callable[[], object]) -> None:
         try:
             communicate()
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # what gloo and NCCL raise when a connection is closed
             raise RankError(
                 f"rank {self.rank} lost another rank, whose own message says why"
@@ -128,7 +130,8 @@ def join_ranks() -> Iterator[Ranks]:
     try:
         ranks = Ranks(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
         backend = "gloo"
-        if torch.cuda.is_available():
+        # With fewer GPUs than processes, these compute on the CPU.
+        if int(os.environ.get("LOCAL_WORLD_SIZE", size)) <= torch.cuda.device_count():
             torch.cuda.set_device(ranks.local_rank)
             backend = "cpu:gloo,cuda:nccl"
         store, rank, size = next(distributed.rendezvous("env://"))

@@ -7,9 +7,10 @@ import torch
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
 from meta_rl.models.observation_normaliser import observation_normaliser
 from meta_rl.ops.moments import Moments, joined_moments
+from meta_rl.ops.tracing import Compiler
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
 from meta_rl.training.baseline_note import evaluation_note, training_note
-from meta_rl.training.compilation import TorchCompiler
+from meta_rl.training.compilation import update_compiler
 from meta_rl.training.episode_summary import EpisodeSummary, episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
 from meta_rl.training.record.run_log import TrainingLog
@@ -40,7 +41,7 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
         RankError: another rank has stopped.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
-    compiler = TorchCompiler(experiment.device, log.note) if run.compile else None
+    compiler = update_compiler(experiment.device, compiled=run.compile, note=log.note)
     size = experiment.env.single_observation_space.shape[0]
     for note in (training_note, evaluation_note):
         if sentence := note(experiment.config, size):
@@ -86,7 +87,7 @@ def meta_iteration(
     experiment: RLExperiment,
     state: TrainerState,
     clock: StageClock,
-    compiler: TorchCompiler | None = None,
+    compiler: Compiler | None = None,
 ) -> tuple[Params, list[RolloutBatch], MetaUpdateStats]:
     """One pass of MAML: sample tasks, collect and adapt on each, update the initialisation.
 

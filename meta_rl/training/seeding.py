@@ -60,11 +60,12 @@ class RandomStreams:
         self, stage: int, shape: tuple[int, int, int, int], device: torch.device
     ) -> Tensor:
         """Standard normal float32 noise [M, E, T, A], each task's from a generator of its own."""
-        noise = np.empty(shape, dtype=np.float32)
-        for task, task_noise in enumerate(noise, start=self.first_task):
+        # On its way to a GPU, from where it is fetched while the host goes on.
+        noise = torch.empty(shape, dtype=torch.float32, pin_memory=device.type == "cuda")
+        for task, task_noise in enumerate(noise.numpy(), start=self.first_task):
             generator = np.random.default_rng(self._sequence(stage, _Stream.ACTION, task))
             generator.standard_normal(out=task_noise, dtype=np.float32)
-        return torch.from_numpy(noise).to(device)
+        return noise.to(device, non_blocking=True)
 
     def _sequence(self, stage: int, stream: _Stream, task: int) -> np.random.SeedSequence:
         key = (int(self.split), self.meta_iteration, stage, int(stream), task)

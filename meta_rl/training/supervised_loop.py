@@ -9,7 +9,7 @@ import torch
 from meta_rl.algorithms.outer_step import OuterStep
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.rollouts.sampler import NumericalError
-from meta_rl.training.compilation import TorchCompiler
+from meta_rl.training.compilation import update_compiler
 from meta_rl.training.record.run_log import RunLog
 from meta_rl.training.seeding import Split
 from meta_rl.training.stage_clock import StageClock
@@ -38,10 +38,7 @@ def train_supervised(
         NumericalError: a loss or the meta-gradient is not finite.
     """
     run, evaluation = experiment.config.run, experiment.config.evaluation
-    update: Callable[..., OuterStep] = traced_at_first_call(experiment.outer_step)
-    if run.compile:
-        compiler = TorchCompiler(experiment.device, log.note)
-        update = compiler(experiment.outer_step, otherwise=update)
+    update = fast_update(experiment, log.note)
     try:
         log.checkpoint(state)
         with experiment.torch_threads():
@@ -72,6 +69,20 @@ def train_supervised(
     return state
 
 
+def fast_update(
+    experiment: SupervisedExperiment, note: Callable[[str], None]
+) -> Callable[..., OuterStep]:
+    """The meta-update as training calls it: traced, and compiled where the settings ask for it.
+
+    Args:
+        experiment: whose.
+        note: takes a line for the user.
+    """
+    update: Callable[..., OuterStep] = traced_at_first_call(experiment.outer_step)
+    compiler = update_compiler(experiment.device, compiled=experiment.config.run.compile, note=note)
+    return update if compiler is None else compiler(experiment.outer_step, otherwise=update)
+
+
 def meta_iteration(
     experiment: SupervisedExperiment,
     update: Callable[..., OuterStep],
@@ -89,8 +100,9 @@ def meta_iteration(
         # A tensor, because a compiled function is made anew for every value of a plain number.
         step_size = torch.tensor(experiment.meta_step_size(state.meta_iteration))
         step = update(state.meta_params, state.moments, batch, index, step_size)
-        loss = float(step.query_loss.mean())
-    if not math.isfinite(loss + float(step.update_norm)):
+        # Both at once: the host waits for the device once per meta-iteration.
+        loss, update_norm = torch.stack([step.query_loss.mean(), step.update_norm]).tolist()
+    if not math.isfinite(loss + update_norm):
         raise NumericalError(_fault(state.meta_iteration + 1, step))
     next_state = replace(
         state,

@@ -56,14 +56,19 @@ class ExperimentProcess:
 
 def peak_memory(experiment: RLExperiment) -> dict[str, float]:
     """Largest memory that the experiment's process has had so far, in GiB (Linux)."""
-    # Not from getrusage: what it says starts at the peak of the process that started this one.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (kibibytes,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    peaks = {"peak_memory_gib": int(kibibytes) / 2**20}
+    peaks = {"peak_memory_gib": host_peak_gib()}
     if experiment.device.type == "cuda":
         allocated = torch.cuda.max_memory_allocated(experiment.device)
         peaks["peak_device_memory_gib"] = allocated / 2**30
     return peaks
+
+
+def host_peak_gib() -> float:
+    """Largest memory that this process has had so far, in GiB (Linux)."""
+    # Not from getrusage: what it says starts at the peak of the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (kibibytes,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(kibibytes) / 2**20
 
 
 def _make_experiment(settings: Sequence[str]) -> None:

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from meta_rl.algorithms import maml_trpo
 from meta_rl.ops import tracing
+from meta_rl.ops.tracing import Compiler
 from meta_rl.training import adaptation_rollouts
-from meta_rl.training.compilation import TorchCompiler
+from meta_rl.training.compilation import update_compiler
 from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.rl_loop import meta_iteration
 from meta_rl.training.stage_clock import StageClock
@@ -58,7 +59,7 @@ def measured_stages(measure: Measure) -> Iterator[None]:
 
 # How far an experiment has been trained by measuring it, and with what compiler.
 _states: WeakKeyDictionary[RLExperiment, TrainerState] = WeakKeyDictionary()
-_compilers: WeakKeyDictionary[RLExperiment, TorchCompiler] = WeakKeyDictionary()
+_compilers: WeakKeyDictionary[RLExperiment, Compiler | None] = WeakKeyDictionary()
 
 
 def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
@@ -69,12 +70,14 @@ def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
     checks that all numbers are finite.
     """
     state = _states.get(experiment) or TrainerState(experiment.initial_params)
-    if experiment.config.run.compile:
-        _compilers.setdefault(experiment, TorchCompiler(experiment.device, note=print))
+    if experiment not in _compilers:
+        _compilers[experiment] = update_compiler(
+            experiment.device, compiled=experiment.config.run.compile, note=print
+        )
     outer, inner = StageClock(experiment.device), StageClock(experiment.device)
     start = time.perf_counter()
     with measured_stages(inner.measure):
-        params, *_ = meta_iteration(experiment, state, outer, _compilers.get(experiment))
+        params, *_ = meta_iteration(experiment, state, outer, _compilers[experiment])
     whole = time.perf_counter() - start
     _states[experiment] = TrainerState(params, state.meta_iteration + 1)
     stages = {

@@ -34,6 +34,8 @@ def describe_process() -> dict[str, Any]:
             "num_cpus": os.cpu_count(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
+        # "highest" is full single precision; anything else allows a GPU to use TF32.
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
 
 

@@ -1,0 +1,142 @@
+"""How often the host waits for a device in a meta-iteration, counted on a stand-in for a GPU.
+
+Each wait empties the queue of kernels, and the device idles until the host has filled it again. The
+numbers here are what an iteration needs: actions that environments wait for, checks that everything
+is finite, and one per candidate of a line search.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from meta_rl.algorithms.outer_step import OuterStep
+from meta_rl.config import load_config
+from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
+from meta_rl.training import rl_experiment, supervised_experiment, task_sources
+from meta_rl.training.episode_summary import episode_summary
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.rl_loop import meta_iteration
+from meta_rl.training.stage_clock import StageClock
+from meta_rl.training.supervised_experiment import SupervisedExperiment
+from meta_rl.training.supervised_loop import meta_iteration as supervised_iteration
+from meta_rl.training.trainer_state import TrainerState
+
+HORIZON = 10
+RL = (
+    *("rollout.meta_batch_size=4", "rollout.episodes_per_task=3", f"rollout.horizon={HORIZON}"),
+    *("rollout.num_threads=1", "meta_update.curvature_stride=2", "run.device=cpu"),
+    # Where a chunk holds all tasks, the CPU does what a GPU does.
+    "meta_update.steps_per_chunk=1000000",
+)
+COPY, READ = "a copy to the host", "aten::_local_scalar_dense"
+# An eigendecomposition looks whether it has converged.
+BASELINE = "aten::_linalg_eigh"
+
+
+@pytest.mark.parametrize(("preset", "num_shards"), [("navigation", 1), ("half_cheetah_vel", 2)])
+def test_a_meta_iteration(stand_in, monkeypatch, preset: str, num_shards: int):
+    config = load_config(preset, RL)
+    with RLExperiment(config) as experiment:
+        state = TrainerState(experiment.initial_params)
+        expected, *_ = meta_iteration(experiment, state, StageClock(experiment.device))
+
+    monkeypatch.setattr(rl_experiment, "resolve_device", lambda *_: stand_in.device)
+    with stand_in, RLExperiment(config) as experiment:
+        state = TrainerState(experiment.initial_params)
+        params, episodes, stats = meta_iteration(experiment, state, StageClock(experiment.device))
+        waits = Counter(stand_in.waits)
+        summary = episode_summary(episodes)
+
+    num_stages = config.adaptation.num_adaptation_steps + 1
+    num_candidates = stats.num_backtracks + 1
+    actions = num_stages * num_shards * HORIZON
+    # Of the advantages of each stage, of each adaptation, and of the new parameters.
+    num_checks = num_stages + config.adaptation.num_adaptation_steps + 1
+    assert waits[COPY] == actions + 1 + num_candidates
+    assert waits[READ] == num_checks
+    assert waits[BASELINE] <= num_stages
+    assert set(waits) <= {COPY, READ, BASELINE}
+    # Returns and env steps of each stage.
+    assert stand_in.waits.total() - waits.total() == 2 * num_stages
+    assert summary.env_steps == num_stages * 4 * 3 * HORIZON
+    # The device computed what the CPU does, so that nothing of it was left out.
+    for name, value in expected.items():
+        assert torch.equal(params[name].held, value), name
+
+
+SUPERVISED = {
+    "sine": (),
+    "sine_fomaml": (),
+    "sine_reptile": (),
+    "glyphs_5way_1shot": ("meta_update.meta_batch_size=2", "network.num_filters=4"),
+    "glyphs_5way_1shot_reptile": ("meta_update.meta_batch_size=2", "network.num_filters=4"),
+}
+
+
+def random_images() -> ClassSplit:
+    rng = np.random.default_rng(0)
+
+    def classes(first: int) -> ImageClasses:
+        images = rng.integers(256, size=(8, 20, 28, 28, 1), dtype=np.uint8)
+        return ImageClasses.from_array(images, tuple(str(first + c) for c in range(8)))
+
+    return ClassSplit(classes(0), classes(100), classes(200))
+
+
+@pytest.mark.parametrize("preset", SUPERVISED)
+def test_a_supervised_meta_iteration_waits_once(stand_in, monkeypatch, preset: str):
+    config = load_config(preset, [*SUPERVISED[preset], "run.device=cpu"])
+    monkeypatch.setattr(task_sources, "load_glyphs", random_images)
+
+    def iterate() -> tuple[OuterStep, int]:
+        with SupervisedExperiment(config) as experiment:
+            before = stand_in.waits.total()
+            _, step = supervised_iteration(
+                experiment,
+                experiment.outer_step,
+                experiment.initial_state,
+                StageClock(experiment.device),
+            )
+            return step, stand_in.waits.total() - before
+
+    expected, _ = iterate()
+    monkeypatch.setattr(supervised_experiment, "resolve_device", lambda *_: stand_in.device)
+    with stand_in:
+        step, num_waits = iterate()
+    assert num_waits == 1
+    for name, value in expected.params.items():
+        assert torch.equal(step.params[name].held, value), name
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool((x > 0).all()),
+        lambda x: x.tolist(),
+        lambda x: x.cpu(),
+        lambda x: x.nonzero(),
+        lambda x: x[x > 1],
+        lambda x: torch.equal(x, x),
+        lambda x: torch.linalg.eigh(x.T @ x),
+    ],
+)
+def test_the_stand_in_counts_every_read(stand_in, read):
+    with stand_in:
+        x = torch.arange(6.0).view(2, 3).to(stand_in.device)
+        y = torch.tanh(x) * 2.0 + x.sum(0)
+        assert stand_in.waits.total() == 0
+        read(y)
+        assert stand_in.waits.total() == 1
+
+
+def test_the_stand_in_refuses_what_was_made_on_the_host(stand_in):
+    with stand_in:
+        x = torch.ones(3, device=stand_in.device)
+        assert torch.equal((x * torch.tensor(2.0)).held, torch.full((3,), 2.0))
+        with pytest.raises(AssertionError, match="tensors of both devices"):
+            x + torch.ones(3)
+        with pytest.raises(AssertionError, match="tensors of both devices"):
+            torch.stack([x, torch.zeros(3)])

@@ -65,6 +65,8 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             task distribution gives; None where that is not known.
         finite_tasks: every task, [task, task_parameter], of a distribution that has only so
             many; None otherwise.
+        test_tasks: those of them, or of a distribution without end, that `sample_tasks` never
+            draws, [task, task_parameter]; None where nothing is held out.
     """
 
     single_observation_space: Box
@@ -72,6 +74,7 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     task_parameter_names: tuple[str, ...]
     task_range: FloatArray | None = None
     finite_tasks: FloatArray | None = None
+    test_tasks: FloatArray | None = None
 
     @property
     def tasks(self) -> FloatArray:
@@ -89,6 +92,21 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             Tasks, float64 [num_tasks, task_parameter].
         """
         raise NotImplementedError
+
+    def sample_test_tasks(self, num_tasks: int, rng: np.random.Generator) -> FloatArray:
+        """Draw tasks for a test: of `test_tasks` where there are any, each as often as any other.
+
+        Args:
+            num_tasks: how many tasks.
+            rng: the only source of randomness.
+
+        Returns:
+            Tasks, float64 [num_tasks, task_parameter].
+        """
+        if self.test_tasks is None:
+            return self.sample_tasks(num_tasks, rng)
+        order = rng.permutation(len(self.test_tasks))
+        return self.test_tasks[np.resize(order, num_tasks)]
 
     def set_tasks(self, tasks: FloatArray) -> None:
         """Give each environment its task, in force from the next call on.

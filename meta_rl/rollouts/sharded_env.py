@@ -62,9 +62,18 @@ class ShardedEnv:
         """Every task of a finite distribution, see ``TaskVectorEnv``, [task, task_parameter]."""
         return self.shards[0].finite_tasks
 
+    @property
+    def test_tasks(self) -> np.ndarray | None:
+        """Tasks that training never draws, see ``TaskVectorEnv``, [task, task_parameter]."""
+        return self.shards[0].test_tasks
+
     def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> np.ndarray:
         """Draws from the task distribution, float64 [num_tasks, task_parameter]."""
         return self.shards[0].sample_tasks(num_tasks, rng)
+
+    def sample_test_tasks(self, num_tasks: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws for a test, see ``TaskVectorEnv``, float64 [num_tasks, task_parameter]."""
+        return self.shards[0].sample_test_tasks(num_tasks, rng)
 
     def close(self) -> None:
         """Ends the environments and their processes."""

@@ -49,7 +49,9 @@ class RLExperiment:
         rollout = config.rollout
         self.training_share = ranks.share(rollout.meta_batch_size)
         self.evaluation_share = ranks.share(config.evaluation.num_tasks)
-        self.env = make_env(config, num_tasks_in(self.training_share), rollout.episodes_per_task)
+        self.env = make_env(
+            config, num_tasks_in(self.training_share), rollout.episodes_per_task, check=True
+        )
         self._evaluation_env: ShardedEnv | None = None
         self.inner_loop = make_inner_loop(config, self.env, self.device)
 
@@ -106,7 +108,8 @@ class RLExperiment:
             )
         env = self._evaluation_env
         streams = RandomStreams(evaluation.seed, split, 0, first_task=share.start)
-        tasks = env.sample_tasks(evaluation.num_tasks, streams.task_generator())[share]
+        draw = env.sample_test_tasks if split is Split.TEST else env.sample_tasks
+        tasks = draw(evaluation.num_tasks, streams.task_generator())[share]
         settings = evaluation_settings(self.config, self.inner_loop, self.device)
         curve = evaluate(settings, params, env, tasks, streams).curve
         return joined_curve(self.ranks.gather(curve))

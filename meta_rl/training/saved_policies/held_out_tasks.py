@@ -28,7 +28,7 @@ def sampled_tasks(env: ShardedEnv, num_tasks: int, seed: int) -> np.ndarray:
         [num_tasks, P].
     """
     streams = RandomStreams(seed, Split.TEST, meta_iteration=0)
-    return env.sample_tasks(num_tasks, streams.task_generator())
+    return env.sample_test_tasks(num_tasks, streams.task_generator())
 
 
 def grid_of_tasks(env: ShardedEnv, num_values: int) -> np.ndarray:

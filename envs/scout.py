@@ -98,7 +98,7 @@ class Scout:
         Raises:
             EnvironmentFault: the environment hung or ended the process.
         """
-        doing, timeout = "drawing tasks", self._timeout + _SECONDS_OF_A_STAGE
+        doing, timeout = "sample_tasks", self._timeout + _SECONDS_OF_A_STAGE
         while True:
             following, findings = self._ask(
                 "check", doing, self.description.declarations, max_steps, timeout=timeout

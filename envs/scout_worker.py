@@ -46,6 +46,7 @@ class ScoutWorker(UserCodeWorker):
 
     observation_space = _NOTHING
     action_space = _NOTHING
+    speaks_at_the_end = False
 
     def __init__(self, recipe: bytes) -> None:
         """Keep the recipe closed until the first call, so that no code of a user runs."""

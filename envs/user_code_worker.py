@@ -1,5 +1,6 @@
 """What every worker process does that runs a user's code: import it first, and end well."""
 
+import logging
 import pickle
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from envs.user_env_recipe import UserEnvRecipe
 from envs.user_fault import UserFault, fault_from
 from envs.worker_ends import arrange_ending, close_all
+
+_log = logging.getLogger("envs")
 
 
 def pickled_recipe(recipe: UserEnvRecipe) -> bytes:
@@ -25,9 +28,11 @@ class UserCodeWorker(gymnasium.Env[Any, NDArray[Any]]):
     Attributes:
         recipe: how to make an environment, once `import_module` was called.
         made: the environments that were made.
+        speaks_at_the_end: whether the first of such workers says what was wrong with closing.
     """
 
     recipe: UserEnvRecipe
+    speaks_at_the_end = True
 
     def __init__(self, recipe: bytes, first_env: int = 0) -> None:
         """Keep the pickled recipe closed until the first call.
@@ -54,5 +59,8 @@ class UserCodeWorker(gymnasium.Env[Any, NDArray[Any]]):
 
     def close(self) -> None:
         """Close the environments and end what programs they have left."""
-        if self._is_worker:
-            close_all(self.made)
+        if not self._is_worker:
+            return
+        problems = close_all(self.made)
+        if problems and self._first_env == 0 and self.speaks_at_the_end:
+            _log.warning(f"Warning: {self.recipe.env_id}: {problems[0]}.")

@@ -132,8 +132,10 @@ class UserTaskVectorEnv(TaskVectorEnv):
         """Draw tasks with the environment's own `sample_tasks`, but none of its `test_tasks`."""
         try:
             return self._scout.sample_tasks(num_tasks, rng)
-        except ValueError as error:
-            raise EnvironmentFault(str(error)) from error
+        except (ValueError, EnvironmentFault) as error:
+            self.close()
+            told = str(error)
+            raise EnvironmentFault(told, getattr(error, "worker_traceback", "")) from error
 
     def set_tasks(self, tasks: FloatArray) -> None:
         """Give each environment its task; see `TaskVectorEnv.set_tasks`."""

@@ -1,6 +1,5 @@
 """How a worker process ends: its environments closed, its programs ended, after its parent."""
 
-import logging
 import os
 import signal
 import sys
@@ -24,8 +23,6 @@ _STDERR = 2
 SIGNALS_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
 # What the parent sends to a worker that is late.
 INTERRUPTION = signal.SIGUSR1
-
-_log = logging.getLogger("envs")
 
 
 class Interrupted(BaseException):
@@ -55,13 +52,16 @@ def arrange_ending() -> None:
     _end_after_parent()
 
 
-def close_all(envs: Iterable[gymnasium.Env[Any, Any]]) -> None:
-    """In a worker that ends: close its environments, then end what programs they have left."""
+def close_all(envs: Iterable[gymnasium.Env[Any, Any]]) -> list[str]:
+    """In a worker that ends: close its environments, then end what programs they have left.
+
+    Returns:
+        What was wrong with closing them.
+    """
     _be_quiet_without_parent()
     problems = list(filter(None, map(close_env, envs)))
-    if problems:
-        _log.warning(problems[0])
     end_programs(os.getpid())
+    return problems
 
 
 def close_env(env: gymnasium.Env[Any, Any]) -> str | None:

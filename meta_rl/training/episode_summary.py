@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from meta_rl.training.adaptation_curve import AdaptationCurve, adaptation_curve, joined_curve
 from meta_rl.types import RolloutBatch
 
@@ -15,11 +17,22 @@ class EpisodeSummary:
         curve: the returns.
         env_steps: steps taken.
         num_diverged: episodes that a diverging simulation ended.
+        num_successes: successful episodes at each adaptation step, [K + 1]; None where the
+            environment does not speak of success.
     """
 
     curve: AdaptationCurve
     env_steps: int
     num_diverged: int
+    num_successes: np.ndarray | None = None
+
+    @property
+    def success_rate(self) -> np.ndarray | None:
+        """Share of the episodes that are successful, at each adaptation step, [K + 1]."""
+        if self.num_successes is None:
+            return None
+        num_tasks, _, num_episodes = self.curve.episode_return.shape
+        return self.num_successes / (num_tasks * num_episodes)
 
 
 def episode_summary(episodes: Sequence[RolloutBatch]) -> EpisodeSummary:
@@ -28,6 +41,7 @@ def episode_summary(episodes: Sequence[RolloutBatch]) -> EpisodeSummary:
         curve=adaptation_curve(episodes),
         env_steps=sum(rollouts.env_steps for rollouts in episodes),
         num_diverged=sum(rollouts.num_diverged for rollouts in episodes),
+        num_successes=_num_successes(episodes),
     )
 
 
@@ -37,4 +51,19 @@ def joined_summary(summaries: Sequence[EpisodeSummary]) -> EpisodeSummary:
         curve=joined_curve([summary.curve for summary in summaries]),
         env_steps=sum(summary.env_steps for summary in summaries),
         num_diverged=sum(summary.num_diverged for summary in summaries),
+        num_successes=_sum_of_known([summary.num_successes for summary in summaries]),
     )
+
+
+def _num_successes(episodes: Sequence[RolloutBatch]) -> np.ndarray | None:
+    """Successful episodes at each adaptation step, [K + 1], if any step speaks of success."""
+    known = [rollouts.success for rollouts in episodes]
+    if all(success is None for success in known):
+        return None
+    return np.array([0 if success is None else int(success.sum()) for success in known])
+
+
+def _sum_of_known(counts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """The sum of what is not None; None of nothing."""
+    known = [count for count in counts if count is not None]
+    return np.sum(known, axis=0) if known else None

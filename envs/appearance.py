@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
+
+from envs.wrapper_layers import outermost
 
 FloatArray = NDArray[np.float64]
 
@@ -197,13 +200,13 @@ class PlanarDynamics(Protocol):
         ...
 
 
-def appearance_of(env: Any) -> Appearance:
-    """What an environment can show; nothing where it does not say."""
-    ask = getattr(env, "appearance", None)
+def appearance_of(env: gymnasium.Env[Any, Any]) -> Appearance:
+    """What an environment can show; nothing where no layer of it says."""
+    ask = outermost(env, "appearance")
     return ask() if callable(ask) else Appearance()
 
 
-def snapshot_of(env: Any) -> Snapshot:
-    """What an environment shows at its present state; nothing where it does not say."""
-    ask = getattr(env, "snapshot", None)
+def snapshot_of(env: gymnasium.Env[Any, Any]) -> Snapshot:
+    """What an environment shows at its present state; nothing where no layer of it says."""
+    ask = outermost(env, "snapshot")
     return ask() if callable(ask) else Snapshot()

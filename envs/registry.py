@@ -1,21 +1,24 @@
 """Environments by id: registering one of ours, and making any as a `TaskVectorEnv`."""
 
-import difflib
-import importlib
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import load_env_creator
 
 from envs.batched_task_env import BatchedTaskEnv
-from envs.env_bundle import UserEnvRecipe
+from envs.closest_name import suggestion
+from envs.findings import Finding
+from envs.scout import Scout
 from envs.screen_order import load_before_a_screen
 from envs.single_task_env import SingleTaskEnv
 from envs.task_env import Dynamics, TaskFamily, TaskVectorEnv
-from envs.user_env import UserTaskVectorEnv, make_user_env
+from envs.user_env import RegisteredAsBatchError, UserTaskVectorEnv
+from envs.user_env_recipe import UserEnvRecipe, import_module
 
 # (num_envs, num_threads, **options) -> the two parts of an environment.
 Builder = Callable[..., tuple[Dynamics[Any], TaskFamily[Any]]]
@@ -64,6 +67,8 @@ def make_task_vector_env(
     max_episode_steps: int | None = None,
     num_threads: int = 0,
     timeout: float = 60.0,
+    limit: str = "timeout",
+    check: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> TaskVectorEnv:
     """Make `num_envs` environments that are stepped together.
@@ -71,38 +76,47 @@ def make_task_vector_env(
     Args:
         env_id: a registered id; "module:Env-v0" imports the module first.
         num_envs: how many environments.
-        max_episode_steps: time limit; None keeps the registration's.
+        max_episode_steps: time limit; None keeps the registration's, and so does a greater one in
+            a user's environment.
         num_threads: threads of the simulator, or worker processes of a user's environment; 0
             for one per CPU.
-        timeout: seconds that a worker process may take to answer one call.
+        timeout: seconds that a worker process may take to answer one call, and to make one
+            environment.
+        limit: what sets this time limit, for messages.
+        check: play a user's environment first, see `EnvCheck`, and log warnings.
         options: keyword arguments of the environment.
 
     Raises:
+        EnvironmentFault: a user's environment failed, hung, died or did not pass the check.
         ValueError: the id or an option is unknown, or the environment has no tasks.
     """
     options = dict(options or {})
-    module, spec = _find(env_id)
-    if spec.id not in _BUILDER_OF_ID:
-        return UserTaskVectorEnv(
-            spec,
-            num_envs,
-            module=module,
-            max_episode_steps=max_episode_steps,
-            num_workers=num_threads,
-            timeout=timeout,
-            options=options,
-        )
+    module, _, name = env_id.rpartition(":")
+    if name not in _BUILDER_OF_ID:
+        recipe = _user_recipe(env_id, max_episode_steps, options)
+        try:
+            return UserTaskVectorEnv(
+                recipe,
+                num_envs,
+                num_workers=num_threads,
+                timeout=timeout,
+                limit=limit,
+                check=check,
+            )
+        except RegisteredAsBatchError:
+            # Its module has been imported in a worker only.
+            import_module(module)
     # Checked here too, since a name such as "num_threads" would collide below.
-    _check_options(spec.id, _load_builder(_BUILDER_OF_ID[spec.id]), options)
-    limit: dict[str, Any] = (
+    _check_options(name, _load_builder(_BUILDER_OF_ID[name]), options)
+    steps: dict[str, Any] = (
         {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
     )
     env = gymnasium.make_vec(
-        spec.id,
+        name,
         num_envs=num_envs,
         vectorization_mode="vector_entry_point",
         num_threads=num_threads,
-        **limit,
+        **steps,
         **options,
     )
     assert isinstance(env, TaskVectorEnv)
@@ -128,15 +142,43 @@ def make_task_env(
         ValueError: the id or an option is unknown, or the environment has no tasks.
     """
     options = dict(options or {})
-    module, spec = _find(env_id)
-    if spec.id in _BUILDER_OF_ID:
-        _check_options(spec.id, _load_builder(_BUILDER_OF_ID[spec.id]), options)
-    env = make_user_env(UserEnvRecipe(spec, module, max_episode_steps, options))
+    recipe = _user_recipe(env_id, max_episode_steps, options)
+    if recipe.env_id in _BUILDER_OF_ID:
+        _check_options(recipe.env_id, _load_builder(_BUILDER_OF_ID[recipe.env_id]), options)
+    env = recipe()
     if not frames or "rgb_array" not in env.metadata.get("render_modes", ()):
         return env
     env.close()
-    options["render_mode"] = "rgb_array"
-    return make_user_env(UserEnvRecipe(spec, module, max_episode_steps, options))
+    return replace(recipe, options={**options, "render_mode": "rgb_array"})()
+
+
+def check_task_env(
+    env_id: str,
+    *,
+    max_episode_steps: int,
+    timeout: float,
+    limit: str = "timeout",
+    options: Mapping[str, Any] | None = None,
+) -> list[Finding]:
+    """Play short episodes in a process of their own and say what training would trip over.
+
+    Args:
+        env_id: as for `make_task_vector_env`.
+        max_episode_steps: longest episode.
+        timeout: seconds that each call of the environment's may take.
+        limit: what sets this time limit, for messages.
+        options: keyword arguments of the environment.
+
+    Returns:
+        Errors and warnings.
+
+    Raises:
+        ValueError: the environment cannot be made, or is not one with tasks.
+        EnvironmentFault: it failed, hung or ended its process.
+    """
+    recipe = _user_recipe(env_id, max_episode_steps, options or {})
+    with closing(Scout(recipe, timeout=timeout, limit=limit)) as scout:
+        return scout.findings(max_episode_steps)
 
 
 def _make_batch(
@@ -168,33 +210,26 @@ def _check_options(name: str, build: Builder, options: Collection[str]) -> None:
     for option in options:
         if option not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
-            raise ValueError(f"{name} has no option {option!r}{_suggestion(option, known)}; {has}.")
+            raise ValueError(f"{name} has no option {option!r}{suggestion(option, known)}; {has}.")
 
 
-def _find(env_id: str) -> tuple[str | None, EnvSpec]:
-    """The module to import, if the id names one, and the registration."""
+def _user_recipe(
+    env_id: str, max_episode_steps: int | None, options: Mapping[str, Any]
+) -> UserEnvRecipe:
+    """How to make one environment; an id without a module has to be registered here.
+
+    Raises:
+        ValueError: it is not.
+    """
     module, _, name = env_id.rpartition(":")
     if name not in _BUILDER_OF_ID:
         load_before_a_screen()  # a user's module or environment may open one at any time
-    if module:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"{env_id}: the module {error.name} cannot be found.") from error
-        except Exception as error:
-            raise ValueError(
-                f"{env_id}: the module {module} cannot be imported: "
-                f"{type(error).__name__}: {error}."
-            ) from error
-    spec = gymnasium.registry.get(name)
-    if spec is None:
-        raise ValueError(
-            f"{name} is not a registered environment{_suggestion(name, gymnasium.registry)}."
-        )
-    return module or None, spec
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    """', did you mean ...?' with the closest known name, or ''."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
+    spec = None if module else gymnasium.registry.get(name)
+    if not module and spec is None:
+        known = suggestion(name, gymnasium.registry)
+        hint = "" if known else "; one of your own is named module:Env-v0"
+        raise ValueError(f"{name} is not a registered environment{known}{hint}.")
+    if spec is not None and name in _BUILDER_OF_ID:
+        # Ours have no end of their own, so that any limit may replace the registration's.
+        spec = replace(spec, max_episode_steps=max_episode_steps or spec.max_episode_steps)
+    return UserEnvRecipe(name, module or None, spec, max_episode_steps, dict(options))

@@ -65,6 +65,8 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
             task distribution gives; None where that is not known.
         finite_tasks: every task, [task, task_parameter], of a distribution that has only so
             many; None otherwise.
+        test_tasks: those of them, or of a distribution without end, that `sample_tasks` never
+            draws, [task, task_parameter]; None where nothing is held out.
     """
 
     single_observation_space: Box
@@ -72,6 +74,7 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     task_parameter_names: tuple[str, ...]
     task_range: FloatArray | None = None
     finite_tasks: FloatArray | None = None
+    test_tasks: FloatArray | None = None
 
     @property
     def tasks(self) -> FloatArray:

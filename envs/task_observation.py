@@ -26,6 +26,7 @@ class TaskObservationEnv(TaskVectorEnv):
         self.task_parameter_names = inner.task_parameter_names
         self.task_range = inner.task_range
         self.finite_tasks = inner.finite_tasks
+        self.test_tasks = inner.test_tasks
         space = inner.single_observation_space
         # Any task may be set, so its entries have no bounds; they need a type with fractions.
         dtype = np.result_type(space.dtype, np.float32).type

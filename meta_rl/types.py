@@ -39,6 +39,8 @@ class RolloutBatch:
         valid: bool [M, E, T], true for steps that were really taken; the rest is padding.
         task: float64 array [M, P], the task parameters.
         num_diverged: episodes that a diverging simulation ended.
+        success: bool [M, E], episodes with a step that the environment called a success; None where
+            it does not speak of success.
     """
 
     observation: Tensor
@@ -50,6 +52,7 @@ class RolloutBatch:
     valid: Tensor
     task: np.ndarray
     num_diverged: int
+    success: Tensor | None = None
 
     @property
     def env_steps(self) -> int:

@@ -1,12 +1,12 @@
 """The commands. Nothing heavy is imported before a command needs it."""
 
-import sys
-from pathlib import Path
-
 import typer
 
+from meta_rl.cli.check import check
+from meta_rl.cli.environment_notes import show_environment_notes
 from meta_rl.cli.evaluate import evaluate
 from meta_rl.cli.report import report
+from meta_rl.cli.search_path import current_folder_last, say_foreign_envs
 from meta_rl.cli.sweep import sweep
 from meta_rl.cli.train import train
 from meta_rl.cli.visualize import visualize
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(train)
+app.command()(check)
 app.command()(evaluate)
 app.command()(report)
 app.command()(sweep)
@@ -28,11 +29,11 @@ app.command()(visualize)
 @app.callback()
 def _commands() -> None:
     """Meta-train policies that adapt to a new task within a few episodes."""
+    show_environment_notes()
 
 
 def main() -> None:
     """Entry point of ``meta-rl`` and ``python -m meta_rl``."""
-    # As ``python -m`` does, so that env.id=my_module:MyEnv-v0 finds a module in this folder.
-    if not {"", str(Path.cwd())}.intersection(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
+    current_folder_last()
+    say_foreign_envs()
     app()

@@ -55,7 +55,7 @@ def replay_task(
     returns = evaluation.curve.episode_return[task]
     return TaskReplays(
         task=evaluation.curve.task[task],
-        label=task_label(evaluation.curve.task[task], env.unwrapped),
+        label=task_label(evaluation.curve.task[task], env),
         mean_return=returns.mean(-1),
         num_episodes=returns.shape[-1],
         replays=tuple(
@@ -70,7 +70,7 @@ def replay_task(
 
 def task_label(task: np.ndarray, env: Any) -> str:
     """A task in words: "goal x 0.3, goal y -0.2", rounded."""
-    names: Sequence[str] = getattr(env, "task_parameter_names", None) or [
+    names: Sequence[str] = getattr(_layer_with_names(env), "task_parameter_names", None) or [
         f"task {i}" for i in range(len(task))
     ]
     parts = [
@@ -78,3 +78,10 @@ def task_label(task: np.ndarray, env: Any) -> str:
         for name, value in zip(names, task.tolist(), strict=True)
     ]
     return joined_entries(parts).replace("-", "\N{MINUS SIGN}")
+
+
+def _layer_with_names(env: Any) -> Any:
+    """The outermost layer that names the entries of a task, or the innermost one."""
+    while isinstance(env, gymnasium.Wrapper) and not hasattr(env, "task_parameter_names"):
+        env = env.env
+    return env

@@ -6,23 +6,47 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs.registry import make_task_env, make_task_vector_env, steps_in_threads
+from envs.findings import Finding
+from envs.registry import (
+    check_task_env,
+    make_task_env,
+    make_task_vector_env,
+    steps_in_threads,
+)
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_observation import TaskObservationEnv
 from meta_rl.config import Config
 from meta_rl.cpus import num_usable_cpus
 from meta_rl.rollouts.sharded_env import ShardedEnv
 
-__all__ = ["EnvironmentFault", "ShardedEnv", "TaskVectorEnv", "make_env", "make_single_env"]
+__all__ = [
+    "EnvironmentFault",
+    "Finding",
+    "ShardedEnv",
+    "TaskVectorEnv",
+    "check_env",
+    "make_env",
+    "make_single_env",
+]
+
+_LIMIT = "rollout.step_timeout"
 
 
-def make_env(config: Config, num_tasks: int, num_episodes: int) -> ShardedEnv:
+def make_env(
+    config: Config, num_tasks: int, num_episodes: int, *, check: bool = False
+) -> ShardedEnv:
     """The environment that the settings name, for ``num_episodes`` at a time of each task.
 
-    Its time limit is the rollout's horizon. Where the simulator has threads, there are two shards,
-    so that half the tasks are stepped while the policies of the other half act. That there are two
-    does not depend on the number of threads, since a batched product may round differently for
-    another number of tasks.
+    Its time limit is the rollout's horizon, or the smaller one of a user's registration. Where the
+    simulator has threads, there are two shards, so that half the tasks are stepped while the
+    policies of the other half act. That there are two does not depend on the number of threads,
+    since a batched product may round differently for another number of tasks.
+
+    Args:
+        config: the settings.
+        num_tasks: how many tasks.
+        num_episodes: of each task.
+        check: play a user's environment first, log warnings and refuse what cannot be trained on.
 
     Raises:
         EnvironmentFault: there is no such environment, it does not take these options, it has
@@ -34,7 +58,7 @@ def make_env(config: Config, num_tasks: int, num_episodes: int) -> ShardedEnv:
     try:
         for share in np.array_split(np.arange(num_tasks), num_shards):
             num_envs = len(share) * num_episodes
-            shards.append(_make_shard(config, num_envs, -(-num_threads // num_shards)))
+            shards.append(_make_shard(config, num_envs, -(-num_threads // num_shards), check))
     except BaseException:
         for shard in shards:
             shard.close()
@@ -47,7 +71,28 @@ def _num_cpus_of_rank() -> int:
     return max(1, num_usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEnv:
+def check_env(config: Config) -> list[Finding]:
+    """Plays the environment that the settings name for a moment, in a process of its own.
+
+    Returns:
+        What training would trip over, and what would make its results hard to repeat.
+
+    Raises:
+        EnvironmentFault: as ``make_env``.
+    """
+    try:
+        return check_task_env(
+            config.env.id,
+            max_episode_steps=config.rollout.horizon,
+            timeout=config.rollout.step_timeout,
+            limit=_LIMIT,
+            options=config.env.options,
+        )
+    except ValueError as error:
+        raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
+
+
+def _make_shard(config: Config, num_envs: int, num_threads: int, check: bool) -> TaskVectorEnv:
     try:
         env = make_task_vector_env(
             config.env.id,
@@ -55,14 +100,12 @@ def _make_shard(config: Config, num_envs: int, num_threads: int) -> TaskVectorEn
             max_episode_steps=config.rollout.horizon,
             num_threads=num_threads,
             timeout=config.rollout.step_timeout,
+            limit=_LIMIT,
+            check=check,
             options=config.env.options,
         )
     except ValueError as error:
         raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
-    problem = _space_problem(env)
-    if problem:
-        env.close()
-        raise EnvironmentFault(f"env.id={config.env.id}: {problem}")
     return TaskObservationEnv(env) if config.env.observe_task else env
 
 
@@ -85,14 +128,3 @@ def make_single_env(config: Config, *, frames: bool = False) -> gymnasium.Env[An
         )
     except ValueError as error:
         raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
-
-
-def _space_problem(env: TaskVectorEnv) -> str:
-    """Why a policy from vectors to [-1, 1] does not fit these spaces, or ''."""
-    observation, action = env.single_observation_space, env.single_action_space
-    for name, space in (("observation", observation), ("action", action)):
-        if len(space.shape) != 1:
-            return f"the {name} space must be a vector, not of shape {space.shape}."
-    if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
-        return f"the action space must have finite bounds, not {action}."
-    return ""

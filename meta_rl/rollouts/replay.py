@@ -125,8 +125,7 @@ def check_drawing(env: gymnasium.Env[Any, Any], task: np.ndarray) -> None:
         RenderingError: this machine cannot draw it.
     """
     with _faults_named("when it was drawn"):
-        unwrapped: Any = env.unwrapped
-        unwrapped.set_task(task.copy())
+        env.get_wrapper_attr("set_task")(task.copy())
         env.reset(seed=0)
         _frame(env)
 
@@ -159,22 +158,21 @@ def _faults_named(where: str) -> Iterator[None]:
 
 
 def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Replay:
-    shown: Any = env.unwrapped
     space = env.action_space
     assert isinstance(space, gymnasium.spaces.Box)
-    shown.set_task(episode.task.copy())
+    env.get_wrapper_attr("set_task")(episode.task.copy())
     env.reset(seed=episode.reset_seed)
-    appearance = appearance_of(shown)
+    appearance = appearance_of(env)
     draws = env.render_mode == "rgb_array"
     frames = [_frame(env)] if draws else []
-    snapshots, rewards, tracked_values = [snapshot_of(shown)], [], []
+    snapshots, rewards, tracked_values = [snapshot_of(env)], [], []
     terminated = truncated = False
     for action in action_rescaling(space)(episode.action):
         if terminated or truncated:
             break
         _, reward, terminated, truncated, info = env.step(action)
         rewards.append(float(reward))
-        snapshots.append(snapshot_of(shown))
+        snapshots.append(snapshot_of(env))
         if draws:
             frames.append(_frame(env))
         if appearance.tracked is not None:

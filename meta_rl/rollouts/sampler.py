@@ -99,6 +99,7 @@ def collect(
         valid=task_first(record.valid_TME),
         task=tasks,
         num_diverged=record.num_diverged,
+        success=record.success_per_task(num_tasks, noise.device),
     )
 
 
@@ -135,6 +136,7 @@ class _EpisodeRecord:
     Attributes:
         ended: bool [M * E], the episodes that are over.
         num_diverged: episodes that a diverging simulation ended.
+        success: bool [M * E], the episodes with a successful step; None until one is spoken of.
     """
 
     def __init__(
@@ -159,6 +161,7 @@ class _EpisodeRecord:
         self.valid_TME = zeros(*shape, dtype=torch.bool)
         self.ended = np.zeros(env.num_envs, dtype=bool)
         self.num_diverged = 0
+        self.success: Tensor | None = None
         self._observation = self.observation_TMEO.view(horizon, env.num_envs, -1).numpy()
         self._flat = {
             name: getattr(self, f"{name}_TME").view(horizon, env.num_envs).numpy()
@@ -189,12 +192,19 @@ class _EpisodeRecord:
         np.logical_and(truncated, running, out=self._flat["truncated"][t])
         if "diverged" in info:
             self.num_diverged += int(np.count_nonzero(info["diverged"] & running))
+        if "success" in info:
+            now = torch.from_numpy(info["success"] & running)
+            self.success = now if self.success is None else self.success | now
         self.ended |= terminated | truncated
 
     def pad(self, t: int, observation: np.ndarray) -> Tensor:
         """Repeats the final observations [M * E, O] from step t on; returns them as [M, E, O]."""
         self._observation[t:] = observation
         return self.observation_TMEO[t]
+
+    def success_per_task(self, num_tasks: int, device: torch.device) -> Tensor | None:
+        """``success`` as [M, E]."""
+        return None if self.success is None else self.success.view(num_tasks, -1).to(device)
 
     def check_finite(self, tasks: np.ndarray, task_parameter_names: Sequence[str]) -> None:
         """Raises EnvironmentFault naming the first task with a non-finite number."""

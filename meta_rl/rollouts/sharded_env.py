@@ -63,6 +63,11 @@ class ShardedEnv:
         """Every task of a finite distribution, see ``TaskVectorEnv``, [task, task_parameter]."""
         return self.shards[0].finite_tasks
 
+    @property
+    def test_tasks(self) -> np.ndarray | None:
+        """Tasks that training never draws, see ``TaskVectorEnv``, [task, task_parameter]."""
+        return self.shards[0].test_tasks
+
     def sample_tasks(self, num_tasks: int, rng: np.random.Generator) -> np.ndarray:
         """Draws from the task distribution, float64 [num_tasks, task_parameter]."""
         return self.shards[0].sample_tasks(num_tasks, rng)

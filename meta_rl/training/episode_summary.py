@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from meta_rl.ops.moments import Moments, concatenated_moments, task_moments
@@ -20,12 +21,23 @@ class EpisodeSummary:
         num_diverged: episodes that a diverging simulation ended.
         observation_moments: of each task's steps at each adaptation step, on the CPU, [K + 1, M],
             where they are wanted.
+        num_successes: successful episodes at each adaptation step, [K + 1]; None where the
+            environment does not speak of success.
     """
 
     curve: AdaptationCurve
     env_steps: int
     num_diverged: int
     observation_moments: Moments | None = None
+    num_successes: np.ndarray | None = None
+
+    @property
+    def success_rate(self) -> np.ndarray | None:
+        """Share of the episodes that are successful, at each adaptation step, [K + 1]."""
+        if self.num_successes is None:
+            return None
+        num_tasks, _, num_episodes = self.curve.episode_return.shape
+        return self.num_successes / (num_tasks * num_episodes)
 
 
 def episode_summary(
@@ -37,6 +49,7 @@ def episode_summary(
         env_steps=sum(rollouts.env_steps for rollouts in episodes),
         num_diverged=sum(rollouts.num_diverged for rollouts in episodes),
         observation_moments=_observation_moments(episodes) if with_moments else None,
+        num_successes=_num_successes(episodes),
     )
 
 
@@ -49,9 +62,24 @@ def joined_summary(summaries: Sequence[EpisodeSummary]) -> EpisodeSummary:
         env_steps=sum(summary.env_steps for summary in summaries),
         num_diverged=sum(summary.num_diverged for summary in summaries),
         observation_moments=concatenated_moments(kept, axis=1) if kept else None,
+        num_successes=_sum_of_known([summary.num_successes for summary in summaries]),
     )
 
 
 def _observation_moments(episodes: Sequence[RolloutBatch]) -> Moments:
     steps = [task_moments(rollouts.observation, rollouts.valid) for rollouts in episodes]
     return Moments(*(torch.stack(entries).cpu() for entries in zip(*steps, strict=True)))
+
+
+def _num_successes(episodes: Sequence[RolloutBatch]) -> np.ndarray | None:
+    """Successful episodes at each adaptation step, [K + 1], if any step speaks of success."""
+    known = [rollouts.success for rollouts in episodes]
+    if all(success is None for success in known):
+        return None
+    return np.array([0 if success is None else int(success.sum()) for success in known])
+
+
+def _sum_of_known(counts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """The sum of what is not None; None of nothing."""
+    known = [count for count in counts if count is not None]
+    return np.sum(known, axis=0) if known else None

@@ -27,9 +27,8 @@ class TaskOrigin:
 def evaluation_tasks(env: ShardedEnv, split: Split, num_tasks: int, seed: int) -> np.ndarray:
     """Validation or test tasks, the same at every call: float64 [num_tasks, P].
 
-    They are draws from the task distribution, or, where the environment states ``test_tasks``, its
-    second, fourth, ... for validation and its first, third, ... for the test. Of those each comes
-    as often as any other, up to once; a single one serves both.
+    They are draws from the task distribution. Where the environment states ``test_tasks``, the test
+    has those, each as often as any other, up to once.
 
     Args:
         env: of any size.
@@ -38,11 +37,9 @@ def evaluation_tasks(env: ShardedEnv, split: Split, num_tasks: int, seed: int) -
         seed: ``evaluation.seed``.
     """
     rng = RandomStreams(seed, split, meta_iteration=0).task_generator()
-    stated = stated_test_tasks(env)
+    stated = stated_test_tasks(env) if split is Split.TEST else None
     if stated is None:
         return env.sample_tasks(num_tasks, rng)
-    if len(stated) > 1:
-        stated = stated[1::2] if split is Split.VALIDATION else stated[::2]
     num_rounds = -(-num_tasks // len(stated))
     order = np.concatenate([rng.permutation(len(stated)) for _ in range(num_rounds)])
     tasks: np.ndarray = stated[order[:num_tasks]]
@@ -51,8 +48,7 @@ def evaluation_tasks(env: ShardedEnv, split: Split, num_tasks: int, seed: int) -
 
 def stated_test_tasks(env: ShardedEnv) -> np.ndarray | None:
     """The tasks that the environment keeps from training, [N, P]; None where it names none."""
-    stated = getattr(env, "test_tasks", None)
-    return None if stated is None or len(stated) == 0 else np.asarray(stated, dtype=np.float64)
+    return None if env.test_tasks is None else env.test_tasks.copy()
 
 
 def training_draws(env: ShardedEnv, seed: int = 0) -> np.ndarray:
@@ -72,7 +68,10 @@ def finite_training_tasks(env: ShardedEnv) -> np.ndarray | None:
     The environment states them; where it does not, they are known by most draws being repeated.
     """
     if env.finite_tasks is not None:
-        return env.finite_tasks.copy()
+        stated = stated_test_tasks(env)
+        if stated is None:
+            return env.finite_tasks.copy()
+        return env.finite_tasks[~are_among(env.finite_tasks, stated)]
     return _distinct_if_finite(training_draws(env))
 
 

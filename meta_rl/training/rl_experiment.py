@@ -52,7 +52,9 @@ class RLExperiment:
         rollout = config.rollout
         self.training_share = ranks.share(rollout.meta_batch_size)
         self.evaluation_share = ranks.share(config.evaluation.num_tasks)
-        self.env = make_env(config, num_tasks_in(self.training_share), rollout.episodes_per_task)
+        self.env = make_env(
+            config, num_tasks_in(self.training_share), rollout.episodes_per_task, check=True
+        )
         self._evaluation_env: ShardedEnv | None = None
         self.inner_loop = make_inner_loop(config, self.env, self.device)
 

@@ -207,6 +207,8 @@ def metrics_record(
         **{f"seconds_{name}": seconds for name, seconds in clock.seconds.items()},
         "seconds_total": state.seconds,
     }
+    if summary.success_rate is not None:
+        record["train_success_rate"] = summary.success_rate.tolist()
     if "log_std" in state.meta_params:
         record["policy_std"] = float(state.meta_params["log_std"].exp().mean())
     if validation is not None:

@@ -88,19 +88,20 @@ def test_what_is_said_of_users_tasks(env, words):
     assert origin(env).held_out == (words == "held-out tasks")
 
 
-def test_stated_test_tasks_are_shared_out_between_validation_and_test():
-    env = FakeEnv(integers(5), test_tasks=column(10, 11, 12, 13, 14))
+def test_stated_test_tasks_are_for_the_test_alone():
+    env = FakeEnv(integers(5), test_tasks=column(10, 11, 12))
     test, again = (evaluation_tasks(env, Split.TEST, 7, seed=3) for _ in range(2))
-    validation = evaluation_tasks(env, Split.VALIDATION, 4, seed=3)
     assert np.array_equal(test, again)
     assert test.shape == (7, 1)
     counts = dict(zip(*np.unique(test, return_counts=True), strict=True))
-    assert set(counts) == {10.0, 12.0, 14.0}
+    assert set(counts) == {10.0, 11.0, 12.0}
     assert set(counts.values()) == {2, 3}
-    assert sorted(validation.ravel()) == [11.0, 11.0, 13.0, 13.0]
-    single = FakeEnv(integers(5), test_tasks=column(9))
-    for split in (Split.VALIDATION, Split.TEST):
-        assert evaluation_tasks(single, split, 2, seed=0).tolist() == [[9.0], [9.0]]
+    assert evaluation_tasks(env, Split.VALIDATION, 40, seed=3).max() < 5
+
+
+def test_all_tasks_but_the_test_tasks_are_for_training():
+    env = FakeEnv(integers(5), finite_tasks=column(0, 1, 2, 7), test_tasks=column(7))
+    assert finite_training_tasks(env).ravel().tolist() == [0, 1, 2]
 
 
 def test_without_stated_test_tasks_they_are_the_draws_that_they_were():

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node, map_arg
+from torch.fx._pytree import tree_flatten_spec
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from meta_rl.ops.buffer_reuse import reuse_buffers
 
@@ -79,32 +80,33 @@ def traced_at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def traced_in_two(
-    make: Callable[..., Callable[[Tensor], Tensor]],
+    make: Callable[..., Callable[[Tensor], Any]],
     arguments: Sequence[Any],
     example: Tensor,
     compiler: Compiler | None = None,
-) -> Callable[..., Callable[[Tensor], Tensor]]:
+) -> Callable[..., Callable[[Tensor], Any]]:
     """``make``, with ``make(*arguments)(x)`` traced and parted at what x has an influence on.
 
     What it has none on is computed once for all x. ``make`` alone would do part of that, and would
     need autograd's graphs for the rest.
 
     Args:
-        make: (pytrees of tensors) -> function of a tensor.
+        make: (pytrees of tensors) -> function of a tensor, with a tensor or several as its result.
         arguments: such as ``make`` will be called with, see ``traced``.
         example: such as x will be.
         compiler: what makes the two parts faster.
     """
     leaves, structure = tree_flatten(tuple(arguments))
 
-    def whole(*tensors: Tensor) -> Tensor:
+    def whole(*tensors: Tensor) -> Any:
         return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
 
     make_fast: Callable[[GraphModule], Callable[..., Any]] = compiler or _in_place
     before, after = map(make_fast, _parted(_functional_trace(whole, *leaves, example)))
 
-    def make_traced(*arguments: Any) -> Callable[[Tensor], Tensor]:
-        kept = before(*tree_leaves(arguments))
+    def make_traced(*arguments: Any) -> Callable[[Tensor], Any]:
+        # By the names that the example had, whatever the order of the entries of a dictionary.
+        kept = before(*tree_flatten_spec(arguments, structure))
         return lambda x: after(*kept, x)
 
     return make_traced

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.ops.cuda_graphs import record_graph, streams_of
-from meta_rl.rollouts.batched_policy import batched_policy
+from meta_rl.rollouts.batched_policy import batched_policy, batched_policy_of_params
 from meta_rl.types import Params
 
 
@@ -70,7 +70,7 @@ def prepare_actor(
 ) -> None:
     """Does what ``make_actor`` must not do in threads: it traces the policy and records kernels."""
     if device.type == "cpu":
-        batched_policy(policy, torch.Size(shape[1:4]), dtype, device)
+        batched_policy_of_params(policy, torch.Size(shape[1:4]), dtype, device)
     else:
         _device_actor(policy, shape, dtype, device, shard)
 
@@ -83,12 +83,13 @@ class HostActor:
     def __init__(
         self, policy: nn.Module, shape: RolloutShape, params: Params, noise_TMEA: Tensor
     ) -> None:
-        self._params, self._noise_TMEA = params, noise_TMEA
+        self._noise_TMEA = noise_TMEA
         self._action_TMEA = torch.zeros_like(noise_TMEA)
         self._log_std_TMEA = torch.zeros_like(noise_TMEA)
-        self._policy = batched_policy(
+        policy_of_params = batched_policy_of_params(
             policy, torch.Size(shape[1:4]), noise_TMEA.dtype, noise_TMEA.device
         )
+        self._policy = policy_of_params(params)
 
     def act(self, t: int, observation_MEO: Tensor) -> np.ndarray:
         """See ``Actor``."""
@@ -104,9 +105,9 @@ class HostActor:
         return self._action_TMEA, self._log_std_TMEA
 
     def _draw(self, t: int | slice, observation_MEO: Tensor) -> None:
-        mean, log_std = self._policy(self._params, observation_MEO)
+        mean, log_std, std = self._policy(observation_MEO)
         self._log_std_TMEA[t] = log_std
-        torch.addcmul(mean, log_std.exp(), self._noise_TMEA[t], out=self._action_TMEA[t])
+        torch.addcmul(mean, std, self._noise_TMEA[t], out=self._action_TMEA[t])
 
 
 class DeviceActor:

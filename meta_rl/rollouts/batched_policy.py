@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch.func import vmap
 
 from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.ops.tracing import traced
+from meta_rl.ops.tracing import traced, traced_in_two
 from meta_rl.types import ActionDistribution, Params
 
 BatchedPolicy = Callable[[Params, Tensor], ActionDistribution]
@@ -33,7 +34,36 @@ def batched_policy(
     Returns:
         (parameters with a leading task axis, observations) -> distributions [M, E, A].
     """
-    per_task = vmap(lambda params, observation: action_distribution(policy, params, observation))
     params = repeat_per_task(dict(policy.named_parameters()), shape[0])
     with torch.no_grad():
-        return traced(per_task, params, torch.zeros(shape, dtype=dtype, device=device))
+        observation = torch.zeros(shape, dtype=dtype, device=device)
+        return traced(_per_task(policy), params, observation)
+
+
+@lru_cache(maxsize=16)
+def batched_policy_of_params(
+    policy: nn.Module, shape: torch.Size, dtype: torch.dtype, device: torch.device
+) -> Callable[[Params], Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]]:
+    """As ``batched_policy``, for parameters that stay while observations come and go.
+
+    Returns:
+        parameters with a leading task axis -> (observations -> mean, log_std and std, all
+        [M, E, A]). What observations have no influence on is computed once.
+    """
+    per_task = _per_task(policy)
+
+    def acting(params: Params) -> Callable[[Tensor], Any]:
+        def act(observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            mean, log_std = per_task(params, observation)
+            return mean, log_std, log_std.exp()
+
+        return act
+
+    params = repeat_per_task(dict(policy.named_parameters()), shape[0])
+    with torch.no_grad():
+        observation = torch.zeros(shape, dtype=dtype, device=device)
+        return traced_in_two(acting, (params,), observation)
+
+
+def _per_task(policy: nn.Module) -> BatchedPolicy:
+    return vmap(lambda params, observation: action_distribution(policy, params, observation))

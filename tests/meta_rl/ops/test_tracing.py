@@ -140,6 +140,24 @@ def test_a_trace_in_two_computes_what_x_has_no_influence_on_only_once():
     assert "aten::exp" not in operations  # of a * b
 
 
+def test_the_entries_of_a_dictionary_may_come_in_any_order():
+    fast = traced_in_two(
+        lambda pair: lambda x: pair["a"] - pair["b"] * x,
+        ({"a": torch.ones(2), "b": torch.ones(2)},),
+        torch.ones(2),
+    )
+    one, two = torch.ones(2), torch.full((2,), 2.0)
+    assert torch.equal(fast({"b": two, "a": one})(one), one - two)
+
+
+def test_several_results():
+    fast = traced_in_two(lambda a: lambda x: (a * x, a.exp()), (torch.ones(2),), torch.ones(2))
+    a = torch.arange(2.0)
+    product, exponential = fast(a)(a)
+    assert torch.equal(product, a * a)
+    assert torch.equal(exponential, a.exp())
+
+
 def test_a_result_that_x_has_no_influence_on():
     fast = traced_in_two(lambda a: lambda x: a.exp(), (torch.ones(2),), torch.ones(2))
     a = torch.arange(2.0)

@@ -14,6 +14,7 @@ from meta_rl.models.gaussian_policy import GaussianPolicy, action_distribution, 
 from meta_rl.ops.gaussian import log_prob
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.sampler import NumericalError, collect
+from meta_rl.rollouts.sharded_env import ShardedEnv, collect_sharded
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.types import Params, RolloutBatch
 
@@ -95,10 +96,10 @@ def policy_for(env, num_tasks: int, *, std: float = 1.0) -> tuple[GaussianPolicy
 def sample(env, policy, params, tasks, num_episodes: int, horizon: int) -> RolloutBatch:
     streams = RandomStreams(3, Split.TRAIN, 7)
     shape = (len(tasks), num_episodes, horizon, env.single_action_space.shape[0])
-    return collect(
+    return collect_sharded(
         policy,
         params,
-        env,
+        ShardedEnv((env,), num_parallel=1),
         tasks,
         reset_seeds=streams.reset_seeds(0, len(tasks), num_episodes),
         noise=streams.action_noise(0, shape, CPU),

@@ -29,8 +29,9 @@ class RolloutBatch:
     """Episodes of many tasks, as the sampler returns them.
 
     Attributes:
-        observation: [M, E, T, O], what the policy saw before acting. After an episode's end the
-            last observation repeats, so entry ``length`` of a shorter episode is its final one.
+        observation: [M, E, T, O], what the policy saw before acting, but not normalised yet. After
+            an episode's end the last observation repeats, so entry ``length`` of a shorter episode
+            is its final one.
         action: [M, E, T, A], as drawn from the policy, before rescaling and clipping.
         log_prob: [M, E, T], log-density of ``action`` under the policy that drew it.
         reward: [M, E, T], zero after an episode's end.
@@ -69,10 +70,11 @@ class PolicyGradientBatch(NamedTuple):
     """What the mathematics needs of the episodes of one stage: a pytree, so that it can be vmapped.
 
     Attributes:
-        observation: [M, E, T, O].
+        observation: [M, E, T, O], what the policy saw.
         action: [M, E, T, A].
         old_log_prob: [M, E, T], under the policy that drew the actions.
-        advantage: [M, E, T], standardised per task.
+        advantage: [M, E, T], standardised per task; zero in tasks that say nothing of their
+            actions.
         weight: [M, E, T], 1 for a step that was taken and 0 for padding.
     """
 

@@ -1,8 +1,9 @@
 """Checkpoints: written so that a crash cannot spoil one, read so that none can run code.
 
 A run directory holds ``checkpoints/iteration_000500/`` with ``model.safetensors`` (the
-meta-parameters), ``config.json`` (the settings) and ``trainer.pt`` (whatever else the loop needs to
-go on), and ``best.json``, which names the checkpoint that did best on validation tasks.
+meta-parameters and, where observations are normalised, their statistics), ``config.json`` (the
+settings) and ``trainer.pt`` (whatever else the loop needs to go on), and ``best.json``, which names
+the checkpoint that did best on validation tasks.
 """
 
 import io
@@ -52,7 +53,7 @@ class Checkpoint:
     Attributes:
         path: its folder.
         meta_iteration: number of meta-iterations that were complete.
-        params: the meta-parameters, on the CPU.
+        params: the tensors of the model, on the CPU.
         config: the settings of the run.
         trainer_state: what was given to ``save_checkpoint``, tensors on the CPU.
         warnings: a sentence for each newer checkpoint that had to be passed over.
@@ -105,7 +106,7 @@ def save_checkpoint(
     Args:
         run_dir: the run directory.
         meta_iteration: number of meta-iterations that are complete.
-        params: the meta-parameters.
+        params: the tensors of the model.
         config: the settings of the run.
         trainer_state: tensors and plain values only, because loading refuses everything else.
         best: which checkpoint is the best one now; None where nothing has been evaluated yet.

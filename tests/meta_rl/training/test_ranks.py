@@ -87,6 +87,17 @@ def test_any_number_of_ranks_gives_the_same_bits(alone, tmp_path, num_ranks):
     assert_same_results(tmp_path / "run", alone)
 
 
+def test_statistics_of_observations_do_not_depend_on_the_number_of_ranks(tmp_path):
+    normalised = "policy.normalise_observations=true"
+    for num_ranks in (1, 2, 3):
+        process = start(num_ranks, tmp_path / f"{num_ranks}", normalised)
+        output = finish(process)
+        assert process.returncode == 0, output
+    assert "observation_moments.mean" in load_checkpoint(tmp_path / "1").params
+    for num_ranks in (2, 3):
+        assert_same_results(tmp_path / f"{num_ranks}", tmp_path / "1")
+
+
 def rank_process(rank: int, launcher: int) -> int:
     """The process id of a rank that a launcher has started."""
     for entry in Path("/proc").glob("[0-9]*"):

@@ -1,0 +1,233 @@
+"""Runs with policy.normalise_observations: what is kept, what is fixed, what is bit-identical."""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch.testing import assert_close
+
+from meta_rl.algorithms.advantages import policy_gradient_batch
+from meta_rl.cli import app
+from meta_rl.config import load_config
+from meta_rl.models.gaussian_policy import action_distribution
+from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
+from meta_rl.ops.gaussian import log_prob
+from meta_rl.ops.moments import Moments, no_moments
+from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.training import rl_loop
+from meta_rl.training.adaptation_rollouts import collect_and_adapt
+from meta_rl.training.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
+from meta_rl.training.jobs import resume_run, start_run
+from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.training.saved_policies.saved_policy import (
+    evaluate_policy,
+    load_policy,
+    untrained_policy,
+)
+from meta_rl.training.seeding import RandomStreams, Split
+from meta_rl.training.stage_clock import StageClock
+
+CHECKOUT = Path(__file__).parents[3]
+NORMALISED = (
+    *("policy.normalise_observations=true", "run.device=cpu", "rollout.num_threads=1"),
+    "run.seed=5",  # with which some episodes end early
+)
+STATISTICS = {f"observation_moments.{name}" for name in Moments._fields}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with single_torch_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run, and the training episodes of each of its meta-iterations."""
+    path, episodes = tmp_path_factory.mktemp("normalised") / "run", []
+    real = rl_loop.episode_summary
+
+    def summary(batch, **options):
+        episodes.append(batch)
+        return real(batch, **options)
+
+    with pytest.MonkeyPatch.context() as patch, single_torch_thread():
+        patch.setattr(rl_loop, "episode_summary", summary)
+        config = load_config("smoke", [*NORMALISED, f"run.dir={path}", "run.keep_checkpoints=9"])
+        start_run(config, "smoke", Console(file=io.StringIO()))
+    return path, episodes
+
+
+def test_a_checkpoint_holds_the_statistics_of_all_real_training_steps_before_it(run):
+    path, episodes = run
+    for meta_iteration in (0, 2, 4):
+        checkpoint = load_checkpoint(checkpoint_path(path, meta_iteration))
+        _, moments = split_moments(checkpoint.params)
+        steps = [
+            rollouts.observation[rollouts.valid].double()
+            for stages in episodes[:meta_iteration]
+            for rollouts in stages
+        ]
+        if not steps:
+            assert all((entry == 0).all() for entry in moments)
+            continue
+        # Padding was there, so that counting it would be seen.
+        assert not all(r.valid.all() for stages in episodes[:meta_iteration] for r in stages)
+        observed = torch.cat(steps)
+        assert moments.num_samples == len(observed)
+        assert_close(moments.mean, observed.mean(0), rtol=1e-12, atol=1e-15)
+        assert_close(moments.variance, observed.var(0, correction=0), rtol=1e-12, atol=0)
+
+
+def test_without_the_setting_a_checkpoint_holds_parameters_alone(tmp_path):
+    config = load_config("smoke", [f"run.dir={tmp_path / 'run'}", "run.device=cpu"])
+    start_run(config, "smoke", Console(file=io.StringIO()))
+    assert set(load_checkpoint(tmp_path / "run").params) == {
+        *(f"mean.layers.{layer}.{name}" for layer in (0, 2) for name in ("weight", "bias")),
+        "log_std",
+    }
+
+
+def test_an_evaluation_repeats_the_run_and_changes_nothing(run):
+    path, _ = run
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    saved = load_policy(path)
+    assert set(saved.params) >= STATISTICS
+    curve = evaluate_policy(saved).curve
+    with (path / "evaluation.csv").open() as file:
+        recorded = [
+            float(row["episode_return"])
+            for row in csv.DictReader(file)
+            if (row["split"], int(row["meta_iteration"])) == ("test", saved.meta_iteration)
+        ]
+    assert np.array_equal(curve.episode_return.ravel(), recorded)
+    assert np.array_equal(evaluate_policy(saved).curve.episode_return, curve.episode_return)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    assert evaluate_policy(untrained_policy(saved)).curve.score < 0
+    # They matter: with those of no step at all, the same parameters do something else.
+    params, _ = split_moments(saved.params)
+    without = untrained_policy(saved).params | params
+    other = evaluate_policy(replace(saved, params=without)).curve
+    assert not np.array_equal(other.episode_return, curve.episode_return)
+
+
+def meta_rl(*arguments: object) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "meta_rl", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def results(path: Path):
+    """Tensors, metrics without times, evaluations on validation tasks."""
+    lines = map(json.loads, (path / "metrics.jsonl").read_text().splitlines())
+    metrics = [{name: x for name, x in line.items() if "second" not in name} for line in lines]
+    rows = (path / "evaluation.csv").read_text().splitlines()
+    model = checkpoint_path(path, 4) / "model.safetensors"
+    return model.read_bytes(), metrics, [row for row in rows if ",validation," in row]
+
+
+def test_resumed_in_another_process_it_ends_bit_identical(run, tmp_path):
+    path, _ = run
+    resumed = tmp_path / "run"
+    meta_rl("train", "smoke", *NORMALISED, f"run.dir={resumed}", "run.meta_iterations=2")
+    meta_rl("train", "--resume", resumed, "run.meta_iterations=4")
+    assert results(resumed) == results(path)
+
+
+def test_the_commands_take_such_a_run(run, tmp_path):
+    path, _ = run
+    for command, *options in (
+        ("evaluate", "--reference", "random", "--out", tmp_path / "evaluated"),
+        ("visualize", "--no-video", "--out", tmp_path / "drawn"),
+        ("report", "--out", tmp_path / "report.html"),
+    ):
+        arguments = [command, path, "--steps", 1, "--num-tasks", 2, *options]
+        app([str(argument) for argument in arguments], standalone_mode=False)
+    assert (tmp_path / "evaluated" / "summary.json").is_file()
+    assert (tmp_path / "drawn" / "trajectories.png").is_file()
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_packaged_it_keeps_its_statistics(run, tmp_path):
+    file = CHECKOUT / "scripts" / "package_checkpoint.py"
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    packager = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(packager)
+    path, _ = run
+    packaged = load_policy(packager.package(path, "normalised", tmp_path))
+    saved = load_policy(path)
+    assert set(packaged.params) == set(saved.params) >= STATISTICS
+    curve = evaluate_policy(packaged).curve
+    assert np.array_equal(curve.episode_return, evaluate_policy(saved).curve.episode_return)
+
+
+def test_a_run_goes_on_as_it_began(run, tmp_path):
+    path, _ = run
+    config = load_config(str(path / "config.yaml"), ["policy.normalise_observations=false"])
+    longer = config.model_copy(update={"run": config.run.model_copy(update={"meta_iterations": 5})})
+    with pytest.raises(CheckpointError, match="is of another model: its observation_moments"):
+        resume_run(path, longer, Console(file=io.StringIO()))
+
+
+@pytest.fixture(scope="module")
+def played():
+    """Two adaptation steps of 2D navigation under far-off statistics."""
+    moments = Moments(
+        torch.tensor(100.0, dtype=torch.float64),
+        torch.tensor([0.3, -0.2], dtype=torch.float64),
+        torch.tensor([25.0, 0.04], dtype=torch.float64),
+    )
+    config = load_config("smoke", [*NORMALISED, "adaptation.num_adaptation_steps=2"])
+    with single_torch_thread(), RLExperiment(config) as experiment:
+        normaliser = observation_normaliser(moments, experiment.device)
+        streams = RandomStreams(1, Split.TRAIN, 0)
+        tasks = experiment.env.sample_tasks(3, streams.task_generator())
+        params = experiment.initial_params
+        episodes, batches = collect_and_adapt(
+            *(experiment.training_settings, params, experiment.env, tasks, streams),
+            *(StageClock(experiment.device), normaliser),
+        )
+    return experiment.inner_loop.policy, params, normaliser, episodes, batches
+
+
+def test_likelihood_ratios_are_those_of_what_the_policy_saw(played):
+    policy, params, normaliser, episodes, batches = played
+    for rollouts, batch in zip(episodes, batches, strict=True):
+        assert torch.equal(batch.observation, normaliser(rollouts.observation))
+    assert batches[0].observation.abs().max() > 2 * episodes[0].observation.abs().max()
+    new = action_distribution(policy, params, batches[0].observation)
+    assert_close(log_prob(new, batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
+    raw = action_distribution(policy, params, episodes[0].observation)
+    assert not torch.allclose(log_prob(raw, batches[0].action), batches[0].old_log_prob, atol=1e-3)
+
+
+def test_the_baseline_sees_what_the_policy_sees(played):
+    *_, normaliser, episodes, batches = played
+    rollouts = replace(episodes[0], observation=normaliser(episodes[0].observation))
+    seen = policy_gradient_batch(rollouts, discount_factor=0.99, gae_lambda=1.0)
+    assert torch.equal(seen.advantage, batches[0].advantage)
+
+
+def test_statistics_do_not_change_within_a_meta_iteration():
+    config = load_config("smoke", [*NORMALISED])
+    with RLExperiment(config) as experiment:
+        state = experiment.initial_state
+        rl_loop.meta_iteration(experiment, state, StageClock(experiment.device))
+        for entry, expected in zip(state.observation_moments, no_moments(2), strict=True):
+            assert torch.equal(entry, expected)

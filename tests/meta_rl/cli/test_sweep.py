@@ -22,9 +22,14 @@ from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import start_run
-from meta_rl.training.record.run_directory import is_finished, open_run_directory
-from meta_rl.training.sweep.index import run_directories
+from meta_rl.training.record.run_directory import (
+    create_run_directory,
+    is_finished,
+    open_run_directory,
+)
+from meta_rl.training.sweep.index import create_sweep, run_directories
 from meta_rl.training.sweep.lifeline import LIFELINE
+from meta_rl.training.sweep.plan import make_plan
 
 CHECKOUT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "meta_rl"]
@@ -253,10 +258,11 @@ def test_a_killed_sweep_takes_its_runs_with_it_and_goes_on_when_called_again(tmp
 
 def test_a_run_that_is_written_elsewhere_is_waited_for(tmp_path: Path):
     path = tmp_path / "sweep"
-    command = [*("smoke", "run.meta_iterations=1", "run.seed=1..2"), "--dir", str(path)]
-    run = path / "runs" / "seed1"
-    assert sweep(*command).returncode == 0
-    (run / "run.json").write_text((run / "run.json").read_text().replace("finish_time", "was"))
+    command = ["smoke", "run.meta_iterations=1", "run.seed=1", "--dir", str(path)]
+    run = path / "runs" / "run"
+    config = load_config("smoke", ["run.meta_iterations=1", "run.seed=1", f"run.dir={run}"])
+    create_sweep(path, make_plan(command[0], command[1:3]))
+    create_run_directory(config, "run").close()
     with open_run_directory(run):
         process = subprocess.Popen(
             [*COMMAND, "sweep", *command],
@@ -274,8 +280,8 @@ def test_a_run_that_is_written_elsewhere_is_waited_for(tmp_path: Path):
         assert process.poll() is None
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    assert lines[-1] == (f"seed1: waiting, since {run} is being written by process {os.getpid()}\n")
-    assert "seed1: finished" in out
+    assert lines[-1] == (f"run: waiting, since {run} is being written by process {os.getpid()}\n")
+    assert "run: finished" in out
     assert is_finished(run)
 
 

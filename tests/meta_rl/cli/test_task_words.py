@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Several commands, each of which imports torch.
+pytestmark = pytest.mark.timeout(600)
+
 CHECKOUT = Path(__file__).parents[3]
 TASKS = """
 import gymnasium as gym

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 # Several commands, each of which imports torch.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 CHECKOUT = Path(__file__).parents[3]
 TASKS = """
@@ -78,7 +78,7 @@ def command(folder: Path, *arguments: object) -> str:
         [sys.executable, "-m", "meta_rl", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
         check=False,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},

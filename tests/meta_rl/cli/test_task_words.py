@@ -131,7 +131,7 @@ def test_a_task_with_784_entries_is_shown_by_its_ends_and_kept_whole(folder: Pat
     said = command(folder, "evaluate", run, "--out", out)
     lines = said.splitlines()
     rows = [line.split("│") for line in lines if line.count("│") == 11]
-    assert {row[4].strip() for row in rows} == {"..."}
+    assert {row[4].strip() for row in rows} <= {"...", ""}
     assert any("best" in row[-2] for row in rows)
     assert max(map(len, lines)) <= 140
     assert "5 of the 784 entries of a task are shown." in lines

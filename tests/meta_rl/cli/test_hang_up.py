@@ -13,6 +13,8 @@ import pytest
 from meta_rl.cli.exits import Stopped, stop_on_signals
 from meta_rl.training.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.timeout(400)
+
 CHECKOUT = Path(__file__).parents[3]
 LONG = ["run.meta_iterations=99999", "run.checkpoint_every=99999", "evaluation.every=0"]
 # A user's environment, which runs in worker processes that a hang-up reaches too.

@@ -22,9 +22,10 @@ from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import start_run
-from meta_rl.training.record.run_directory import is_finished, open_run_directory
-from meta_rl.training.sweep.index import run_directories
+from meta_rl.training.record.run_directory import create_run_directory, is_finished
+from meta_rl.training.sweep.index import create_sweep, run_directories
 from meta_rl.training.sweep.lifeline import LIFELINE
+from meta_rl.training.sweep.plan import make_plan
 
 CHECKOUT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "meta_rl"]
@@ -226,6 +227,7 @@ def test_ctrl_c_stops_all_runs_and_resuming_changes_nothing(tmp_path: Path, caps
     assert all(run.name in page for run in runs)
 
 
+@pytest.mark.timeout(400)
 def test_a_killed_sweep_takes_its_runs_with_it_and_goes_on_when_called_again(tmp_path: Path):
     """SIGKILL of the sweep alone: its runs save and end, and a second call waits for that."""
     path = tmp_path / "sweep"
@@ -253,11 +255,10 @@ def test_a_killed_sweep_takes_its_runs_with_it_and_goes_on_when_called_again(tmp
 
 def test_a_run_that_is_written_elsewhere_is_waited_for(tmp_path: Path):
     path = tmp_path / "sweep"
-    command = [*("smoke", "run.meta_iterations=1", "run.seed=1..2"), "--dir", str(path)]
-    run = path / "runs" / "seed1"
-    assert sweep(*command).returncode == 0
-    (run / "run.json").write_text((run / "run.json").read_text().replace("finish_time", "was"))
-    with open_run_directory(run):
+    command = ["smoke", "run.meta_iterations=1", "run.seed=1", "--dir", str(path)]
+    create_sweep(path, make_plan(command[0], command[1:3]))
+    settings = ["run.meta_iterations=1", "run.seed=1", f"run.dir={path / 'runs' / 'run'}"]
+    with create_run_directory(load_config("smoke", settings), "run") as run:
         process = subprocess.Popen(
             [*COMMAND, "sweep", *command],
             stdout=subprocess.PIPE,
@@ -265,18 +266,17 @@ def test_a_run_that_is_written_elsewhere_is_waited_for(tmp_path: Path):
             text=True,
             env=environment(),
         )
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "waiting" in line and "process" in line:
-                break
+        assert process.stdout.readline() == f"1 run: 1 waiting, in {path}\n"
+        assert process.stdout.readline() == (
+            f"run: waiting, since {run.path} is being written by process {os.getpid()}\n"
+        )
         time.sleep(1.0)
         assert process.poll() is None
+        run.record_finish()
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    assert lines[-1] == (f"seed1: waiting, since {run} is being written by process {os.getpid()}\n")
-    assert "seed1: finished" in out
-    assert is_finished(run)
+    assert out.splitlines()[0] == "run: finished"
+    assert list((path / "logs").iterdir()) == [], "it was not trained again"
 
 
 def test_a_training_whose_starter_has_gone_before_it_could_look_ends(tmp_path: Path):

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Several commands, each of which imports torch.
+pytestmark = pytest.mark.timeout(1200)
+
 CHECKOUT = Path(__file__).parents[3]
 TASKS = """
 import gymnasium as gym
@@ -75,15 +78,12 @@ def command(folder: Path, *arguments: object) -> str:
         [sys.executable, "-m", "meta_rl", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
         check=False,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
     )
-    assert (result.returncode, result.stderr.replace(f"{folder}", "")) in (
-        (0, ""),
-        *((0, line) for line in [result.stderr] if arguments[0] == "report"),
-    )
+    assert result.returncode == 0, result.stderr
     return result.stdout
 
 
@@ -130,8 +130,9 @@ def test_a_task_with_784_entries_is_shown_by_its_ends_and_kept_whole(folder: Pat
     out = folder / "image-out"
     said = command(folder, "evaluate", run, "--out", out)
     lines = said.splitlines()
-    (row,) = [line for line in lines if line.count("│") == 11 and "best" in line]
-    assert row.split("│")[4].strip() == "..."
+    rows = [line.split("│") for line in lines if line.count("│") == 11]
+    assert {row[4].strip() for row in rows} <= {"...", ""}
+    assert any("best" in row[-2] for row in rows)
     assert max(map(len, lines)) <= 140
     assert "5 of the 784 entries of a task are shown." in lines
     assert len(lines) < 60

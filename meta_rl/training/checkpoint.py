@@ -223,7 +223,7 @@ def read_best(run_dir: Path) -> BestCheckpoint | None:
     try:
         return BestCheckpoint.from_values(read_json(path))
     except ValueError as error:
-        reason = f": {error}" if isinstance(error, FileError) else ""
+        reason = str(error).replace(f"{path} ", ": it ", 1) if isinstance(error, FileError) else ""
         raise CheckpointError(f"{path} does not name a checkpoint and a score{reason}") from None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from meta_rl.config import load_config
+from meta_rl.training.record.atomic_files import open_own_file
 from meta_rl.training.record.trusted_runs import id_with_module
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.lifeline import LIFELINE
@@ -38,7 +39,7 @@ class TrainingProcess:
         self._run = run
         overrides = [] if sets_num_threads else [f"rollout.num_threads={num_threads}"]
         command = [sys.executable, "-m", "meta_rl", "train", *_arguments(run), *overrides]
-        with run.log_file.open("ab") as log:
+        with open_own_file(run.log_file, "ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command,

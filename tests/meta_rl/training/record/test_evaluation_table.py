@@ -101,8 +101,8 @@ def test_test_curves_are_read_back(tmp_path: Path):
         (lambda text: "", "line 1: this is not the header of a run's"),
         (lambda text: text.replace("split", "set", 1), "line 1: this is not the header"),
         (lambda text: text[:-8], "line 13: there are 7 columns, not 8"),
-        (lambda text: text.replace("0.125", "x", 1), "line 3: could not convert"),
-        (lambda text: text.replace("20,test", "?,test", 1), "line 2: invalid literal"),
+        (lambda text: text.replace("0.125", "x", 1), "line 3: 'x' is not a finite number"),
+        (lambda text: text.replace("20,test", "?,test", 1), "line 2: '?' is not an integer"),
         (lambda text: text + "\0\n", "line 14: there are 1 columns"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_broken_file_names_line_and_column(tmp_path: Path, text, message):
 def test_a_file_that_cannot_be_read(tmp_path: Path):
     with pytest.raises(TaskSelectionError, match="cannot be read: No such file"):
         read_tasks(tmp_path / "none.csv", NAMES)
-    with pytest.raises(TaskSelectionError, match="cannot be read: Is a directory"):
+    with pytest.raises(TaskSelectionError, match="cannot be read: it is a folder"):
         read_tasks(tmp_path, NAMES)
     (tmp_path / "bytes.csv").write_bytes(b"goal_x,goal_y\n\xff\xfe,1\n")
     with pytest.raises(TaskSelectionError, match="not a text file in UTF-8"):

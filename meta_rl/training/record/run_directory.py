@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +120,12 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
     _refuse_existing(path)
     # Elsewhere first: a run directory that is there is whole, whenever the process ends.
     partial = _make_folder(path)
-    lock = _lock(partial)
+    try:
+        lock = _lock(partial)
+    except RunDirectoryError:
+        with suppress(OSError):  # not empty: it is another process's
+            partial.rmdir()
+        raise
     try:
         _write_config(partial / "config.yaml", config)
         write_text_atomically(partial / "run.json", json.dumps(facts, indent=2) + "\n")

@@ -147,7 +147,7 @@ class BatchedTaskEnv(TaskVectorEnv, Generic[MotionT]):
         # A diverged simulation's quantities may be anything; its reward is replaced below.
         with np.errstate(invalid="ignore", over="ignore"):
             stepped = self.family.reward_terms(motion, action, self._tasks[rows])
-        terms = {}
+        terms: dict[str, FloatArray] = {}
         for name, value in stepped.items():
             terms[name] = np.zeros(self.num_envs)
             terms[name][rows] = np.where(motion.diverged, 0.0, value)

@@ -1,6 +1,5 @@
 """One process at a time may write a folder."""
 
-import fcntl
 import os
 from pathlib import Path
 from typing import IO
@@ -23,8 +22,16 @@ def lock_folder(path: Path) -> IO[bytes]:
     The lock also ends with the process, however that ends.
 
     Raises:
-        FolderLockError: another process has the lock, or the folder cannot be written.
+        FolderLockError: another process has the lock, the folder cannot be written, or the
+            system is Windows, which has no such locks.
     """
+    try:
+        import fcntl
+    except ImportError:
+        raise FolderLockError(
+            "training needs Linux or macOS, whose locks keep other processes from a run directory; "
+            "on Windows, it works in WSL"
+        ) from None
     try:
         file = open_own_file(path / ".lock", "a+b")
     except OSError as error:

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -149,7 +150,12 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
         partial = _make_folder(path)
     else:
         path, partial = _make_unnamed_folder(name, config.run.seed)
-    lock = _lock(partial)
+    try:
+        lock = _lock(partial)
+    except RunDirectoryError:
+        with suppress(OSError):  # not empty: it is another process's
+            partial.rmdir()
+        raise
     try:
         _write_config(partial / "config.yaml", config)
         write_text_atomically(partial / "run.json", json.dumps(facts, indent=2) + "\n")

@@ -44,7 +44,7 @@ def run_tests(*, is_dry: bool) -> None:
 
 def run_speed(*, is_dry: bool) -> None:
     """Updates and whole iterations on both devices, in turns."""
-    devices, seconds = _devices(is_dry), 1.0 if is_dry else 22.0
+    devices, seconds = _devices(is_dry), 1.0 if is_dry else 15.0
     tiny = TINY_ROLLOUT if is_dry else ()
     for workload in ("half_cheetah", "navigation"):
         measure_rl(report, workload, tiny, devices, seconds)

@@ -38,7 +38,7 @@ def train(*arguments: object, launcher: tuple[str, ...] = (), **environment: str
 def trained(*arguments: object, **options) -> str:
     result = train(*arguments, **options)
     assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+    return result.stdout + result.stderr
 
 
 def metrics(path: Path) -> list[dict]:

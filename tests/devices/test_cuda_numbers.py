@@ -148,6 +148,8 @@ def _in_double(policy_class):
 
 
 @pytest.mark.parametrize("preset", ["navigation", "half_cheetah_vel"])
+# It is what says that a policy's kernels could not be recorded.
+@pytest.mark.filterwarnings("error:the policy's kernels")
 def test_two_shards_act_at_the_same_time_as_one_after_another(cuda, preset: str):
     """With a graph, a stream and memory for each."""
     episodes = []

@@ -106,6 +106,8 @@ def test_a_run_directory_that_is_deleted(
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has"),
         RuntimeError("[enforce fail at alloc] DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
         MemoryError(),
     ],
 )

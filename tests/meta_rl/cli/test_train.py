@@ -195,7 +195,7 @@ def test_training_prints_plain_lines_the_curve_and_the_path(smoke):
 def load_device(path: Path) -> str:
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
 def test_a_users_environment_trains_from_a_settings_file(user):

@@ -59,7 +59,9 @@ class EnvBundle(UserCodeWorker):
         self.observation_space = space
         self.action_space = batch_space(action_space, num_slots)
         self._count = count
+        # Found once, since looking through the layers takes longer than calling them.
         self._set_task: list[Callable[[NDArray[np.float64]], Any]] = []
+        self._innermost: list[gymnasium.Env[Any, Any]] = []
         self._state: dict[str, Any] = {
             name: np.zeros(entry.shape or (), entry.dtype) for name, entry in space.spaces.items()
         }
@@ -72,6 +74,7 @@ class EnvBundle(UserCodeWorker):
         try:
             self.made.append(self.recipe())
             self._set_task.append(self.made[slot].get_wrapper_attr("set_task"))
+            self._innermost.append(self.made[slot].unwrapped)
         except BaseException as error:
             return fault_from(error, None, self._first_env + slot)
         return None
@@ -111,9 +114,9 @@ class EnvBundle(UserCodeWorker):
         state["success"][:] = NOT_SAID
 
         def step_one(slot: int) -> None:
-            env = self.made[slot]
-            observation, reward, terminated, truncated, info = env.step(action[slot])
-            if info.get("diverged", False) or _mujoco_diverged(env):
+            step = self.made[slot].step(action[slot])
+            observation, reward, terminated, truncated, info = step
+            if info.get("diverged", False) or _mujoco_diverged(self._innermost[slot]):
                 last = state["observation"][slot].copy()
                 self._store(slot, last, 0.0, True, False, True)
             else:
@@ -158,7 +161,7 @@ def _mujoco_diverged(env: gymnasium.Env[Any, Any]) -> bool:
     It has then put the simulation back to its initial state, in the middle of the episode.
     """
     mujoco = sys.modules.get("mujoco")
-    data = getattr(env.unwrapped, "data", None)
+    data = getattr(env, "data", None)
     if mujoco is None or not isinstance(data, mujoco.MjData):
         return False
     kinds = mujoco.mjtWarning

@@ -264,7 +264,7 @@ def test_an_exception_names_worker_task_and_line(where):
 def test_a_hanging_worker_is_stopped_at_the_time_limit(where):
     start = time.monotonic()
     assert f"did not answer {where} within 2 s" in str(run_into("hang", where, timeout=2.0))
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60  # it hangs for 600
 
 
 def test_a_dying_worker_is_named():

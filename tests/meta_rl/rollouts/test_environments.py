@@ -1,27 +1,38 @@
 """Environments by the settings that name them."""
 
-import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
 
 from meta_rl.config import config_from_mapping
 from meta_rl.rollouts.environments import EnvironmentFault, make_env
 
-VECTOR = Box(-1.0, 1.0, (2,), np.float64)
+# A user's module: does nothing, in spaces of choice.
+STILL = """
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+SPACES = {
+    "vector": Box(-1.0, 1.0, (2,), np.float64),
+    "matrix": Box(-1.0, 1.0, (2, 2), np.float64),
+    "half": Box(-np.inf, 1.0, (2,), np.float64),
+    "number": Discrete(2),
+}
 
 
 class Still(gymnasium.Env):
-    """Does nothing, in spaces of choice."""
-
-    def __init__(self, observation_space: Box, action_space: Box):
-        self.observation_space, self.action_space = observation_space, action_space
+    def __init__(self, observation, action):
+        self.observation_space, self.action_space = SPACES[observation], SPACES[action]
 
     def sample_tasks(self, num_tasks, rng):
         return rng.uniform(size=(num_tasks, 1))
 
     def set_task(self, task):
         pass
+
+
+gymnasium.register("Still-v0", Still)
+"""
 
 
 def settings(env_id: str, **env):
@@ -88,19 +99,18 @@ def test_an_environment_that_there_is_not(env, message):
 
 
 @pytest.mark.parametrize(
-    ("observation_space", "action_space", "message"),
+    ("observation", "action", "message"),
     [
-        (VECTOR, Discrete(2), r"the action space must be a Box, not Discrete\(2\)"),
-        (Discrete(3), VECTOR, r"the observation space must be a Box, not Discrete\(3\)"),
-        (VECTOR, Box(-1, 1, (2, 2)), r"the action space must be a vector, not of shape \(2, 2\)"),
-        (Box(-1, 1, (8, 8, 3)), VECTOR, r"observation space must be a vector, not of shape \(8, 8"),
-        (VECTOR, Box(-np.inf, 1, (2,)), r"the action space must have finite bounds, not Box\(-inf"),
+        ("vector", "number", r"the action space must be a Box, not Discrete\(2\)"),
+        ("number", "vector", r"the observation space must be a Box, not Discrete\(2\)"),
+        ("vector", "matrix", r"the action space must be a vector, not of shape \(2, 2\)"),
+        ("matrix", "vector", r"the observation space must be a vector, not of shape \(2, 2\)"),
+        ("vector", "half", r"the action space must have finite bounds, not Box\(-inf"),
     ],
 )
-def test_spaces_that_the_policy_does_not_fit(observation_space, action_space, message):
-    gymnasium.register("Still-v0", lambda: Still(observation_space, action_space))
-    try:
-        with pytest.raises(EnvironmentFault, match=f"env.id=Still-v0: .*{message}"):
-            make_env(settings("Still-v0"), num_tasks=2, num_episodes=1)
-    finally:
-        gymnasium.registry.pop("Still-v0")
+def test_spaces_that_the_policy_does_not_fit(observation, action, message, tmp_path, monkeypatch):
+    (tmp_path / "standing.py").write_text(STILL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = {"observation": observation, "action": action}
+    with pytest.raises(EnvironmentFault, match=f"env.id=standing:Still-v0: .*{message}"):
+        make_env(settings("standing:Still-v0", options=options), num_tasks=2, num_episodes=1)

@@ -59,9 +59,7 @@ def test_a_dry_run_does_everything(tmp_path: Path):
 
 def test_what_such_a_machine_lacks():
     needed = {line.split("==")[0]: line.split("==")[1] for line in needed_requirements()}
-    assert {"mujoco", "gymnasium", "pydantic", "omegaconf", "pytest", "pytest-timeout"} <= set(
-        needed
-    )
+    assert {"mujoco", "gymnasium", "pydantic", "pytest", "pytest-timeout"} <= set(needed)
     unwanted = {"torch", "numpy", "matplotlib", "safetensors", "wandb", "av", "sympy", "contourpy"}
     assert not unwanted & set(needed)
 

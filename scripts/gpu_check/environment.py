@@ -18,7 +18,7 @@ IMPORTED_WHEN_USED = {"wandb", "av"}
 """What this check does not use."""
 FOR_THE_TESTS = ("pytest>=8", "pytest-timeout>=2.3")
 # One module of each kind of requirement, to see whether anything must be installed.
-_MODULES = "mujoco.batch, gymnasium, omegaconf, pydantic, typer, rich, yaml, PIL, pytest_timeout"
+_MODULES = "mujoco.batch, gymnasium, pydantic, typer, rich, yaml, PIL, pytest_timeout"
 
 
 class SetupError(RuntimeError):

@@ -220,7 +220,8 @@ def test_tasks_of_a_file_may_extrapolate(runs: Path, evaluate, tmp_path: Path):
     summary = summary_of(tmp_path / "far")
     assert summary["warnings"] == [warning.removeprefix("Warning: ")]
     assert summary["tasks"] == {
-        "source": "far.csv",
+        "source": "the tasks of far.csv",
+        "held_out": False,
         "parameters": ["goal_x", "goal_y"],
         "values": [[2.0, 0.5]],
     }

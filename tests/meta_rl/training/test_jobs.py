@@ -242,9 +242,9 @@ def test_test_tasks_are_not_looked_at_before_training_has_ended(
     order: list[str] = []
     evaluate, meta_iteration = RLExperiment.evaluate, rl_loop.meta_iteration
 
-    def spied(self: RLExperiment, params: Any, split: Split) -> AdaptationCurve:
+    def spied(self: RLExperiment, params: Any, split: Split, moments: Any) -> AdaptationCurve:
         order.append(split.name)
-        return evaluate(self, params, split)
+        return evaluate(self, params, split, moments)
 
     monkeypatch.setattr(RLExperiment, "evaluate", spied)
     monkeypatch.setattr(

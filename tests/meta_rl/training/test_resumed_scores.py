@@ -93,8 +93,8 @@ def scores(monkeypatch: pytest.MonkeyPatch, *values: float) -> list[AnyConfig]:
     """Gives validations these scores, in order; returns the settings that each was made with."""
     real, left, seen = RLExperiment.evaluate, list(values), []
 
-    def scored(self: RLExperiment, params: Any, split: Split) -> AdaptationCurve:
-        curve = real(self, params, split)
+    def scored(self: RLExperiment, params: Any, split: Split, moments: Any) -> AdaptationCurve:
+        curve = real(self, params, split, moments)
         if split is not Split.VALIDATION:
             return curve
         seen.append(self.config)
@@ -249,10 +249,10 @@ def test_a_run_that_was_stopped_during_its_tests_ends_elsewhere_with_the_same_se
     path = tmp_path / "run"
     real = RLExperiment.evaluate
 
-    def stopped(self: RLExperiment, params: Any, split: Split) -> AdaptationCurve:
+    def stopped(self: RLExperiment, params: Any, split: Split, moments: Any) -> AdaptationCurve:
         if split is Split.TEST:
             raise KeyboardInterrupt
-        return real(self, params, split)
+        return real(self, params, split, moments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RLExperiment, "evaluate", stopped)

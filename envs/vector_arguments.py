@@ -8,6 +8,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from envs.task_env import BoolArray, FloatArray
+from envs.task_words import joined_entries
 
 
 def seed_of_each_env(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | None]:
@@ -43,7 +44,7 @@ def checked_tasks(
     shape = (num_tasks, len(parameter_names))
     if checked.shape != shape:
         raise ValueError(
-            f"tasks must have shape {shape}, a row of ({', '.join(parameter_names)}) "
+            f"tasks must have shape {shape}, a row of ({joined_entries(parameter_names)}) "
             f"for each environment, not {checked.shape}."
         )
     if not np.isfinite(checked).all():
@@ -68,5 +69,5 @@ def clipped_actions(actions: NDArray[Any], box: Box, num_envs: int) -> FloatArra
 
 def describe_task(task: FloatArray, parameter_names: tuple[str, ...]) -> str:
     """A task for a message, such as "(goal_x=0.25, goal_y=-0.5)"."""
-    entries = (f"{name}={value:.6g}" for name, value in zip(parameter_names, task, strict=True))
-    return f"({', '.join(entries)})"
+    entries = [f"{name}={value:.6g}" for name, value in zip(parameter_names, task, strict=True)]
+    return f"({joined_entries(entries)})"

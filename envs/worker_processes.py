@@ -14,8 +14,11 @@ from types import FrameType
 
 _STDERR = 2
 _THREADS_VARIABLE = "OMP_NUM_THREADS"
-# Ctrl-C reaches a whole process group, a scheduler's SIGTERM often every process of a job.
-_SIGNALS_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C and the end of a terminal reach a whole process group, a scheduler's SIGTERM often every
+# process of a job.
+_SIGNALS_FOR_THE_PARENT = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @contextmanager
@@ -26,17 +29,19 @@ def lean_spawning() -> Iterator[None]:
     torch in every worker, and for a script without a `__main__` guard means running it again;
     here the main module is hidden. (What a user defines there travels by value, through
     cloudpickle.) Numerical libraries get one thread each, since the workers share the CPUs;
-    a value that the user has set stays. Ctrl-C and SIGTERM wait until the worker calls
+    a value that the user has set stays. Ctrl-C, SIGTERM and hang-ups wait until the worker calls
     `leave_signals_to_parent`: the parent decides what becomes of its workers.
     """
-    # Started by the first spawn otherwise, which would unblock the signals again.
-    resource_tracker.ensure_running()
     main = sys.modules["__main__"]
     hidden = {name: getattr(main, name, None) for name in ("__spec__", "__file__")}
     set_threads = _THREADS_VARIABLE not in os.environ
     # A blocked signal stays blocked in child processes, from their very first instruction.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS_FOR_THE_PARENT)
     try:
+        # Python's own helper process is not to end with the terminal either. It is started by the
+        # first spawn otherwise, which would unblock the signals again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS_FOR_THE_PARENT)
         for name in hidden:
             setattr(main, name, None)
         if set_threads:
@@ -65,7 +70,7 @@ def stop_workers(processes: Sequence[BaseProcess]) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """In a worker: let Ctrl-C and SIGTERM pass.
+    """In a worker: let Ctrl-C, SIGTERM and hang-ups pass.
 
     By handlers, not by ignoring them: programs that the worker starts are to have them as usual.
     """
@@ -74,7 +79,8 @@ def leave_signals_to_parent() -> None:
         del signal_number, frame
 
     for number in _SIGNALS_FOR_THE_PARENT:
-        signal.signal(number, pass_over)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as below nohup
+            signal.signal(number, pass_over)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS_FOR_THE_PARENT)
 
 

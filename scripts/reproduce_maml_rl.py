@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Trains an environment's methods with several seeds and adapts each to the same held-out tasks.
+"""Trains an environment's methods with several seeds and adapts each to the same test tasks.
 
     .venv/bin/python scripts/reproduce_maml_rl.py navigation --seeds 1 2 3 4 5
     .venv/bin/python scripts/reproduce_maml_rl.py half_cheetah_vel --methods maml oracle --seeds 1

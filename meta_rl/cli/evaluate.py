@@ -1,4 +1,4 @@
-"""``meta-rl evaluate``: adapts finished runs to held-out tasks, references beside them."""
+"""``meta-rl evaluate``: adapts finished runs to test tasks, references beside them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,13 +55,11 @@ def evaluate(
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Adapt finished runs to held-out tasks, step by step.
+    """Adapt finished runs to test tasks, step by step.
 
     What is not given is as the first run's settings have it.
     """
     # Here, so that a mistake in the options is reported without waiting for torch.
-    from rich.console import Console
-
     from meta_rl.cli.supervised_commands import evaluate_supervised, refuse_options
     from meta_rl.config import ConfigError
     from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
@@ -71,8 +69,8 @@ def evaluate(
     from meta_rl.tasks.image_classes import DatasetError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.atomic_files import NewFolderError, check_unused, new_folder
-    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.atomic_files import NewFolderError, check_unused
+    from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.record.trusted_runs import UntrustedRunError
     from meta_rl.training.saved_policies.comparison import ComparisonError
     from meta_rl.training.saved_policies.comparison_files import write_comparison
@@ -81,13 +79,14 @@ def evaluate(
         compare,
         evaluation_folder,
         load_groups,
+        output_folder,
     )
     from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
     from meta_rl.training.saved_policies.packaged_runs import find_run
     from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
     from meta_rl.training.sweep.index import SweepError, run_directories
 
-    console = Console()
+    console = plain_console()
 
     def note(text: str) -> None:
         print_line(console, text)
@@ -130,10 +129,10 @@ def evaluate(
         folder = out or evaluation_folder(runs)
         check_unused(folder)
         comparison = compare(loaded, choice, note)
-        with new_folder(folder) as temporary:
-            write_comparison(temporary, comparison)
+        with output_folder(out, folder) as made:
+            write_comparison(made.temporary, comparison)
             figure = adaptation_figure(comparison.groups, comparison.env_id)
             for ending in ("png", "svg"):
-                save_figure(figure, temporary / f"curve.{ending}")
-    print_comparison(console, comparison.groups, comparison.task_parameter_names)
-    note(f"Evaluation: {folder}")
+                save_figure(figure, made.temporary / f"curve.{ending}")
+    print_comparison(console, comparison.groups, comparison.task_parameter_names, comparison.tasks)
+    note(f"Evaluation: {made.path}")

@@ -1,6 +1,8 @@
 """How a command ends early: with one sentence for a user's mistake, with a status for a signal."""
 
+import os
 import signal
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +17,12 @@ _OUT_OF_MEMORY = (
 )
 
 
+# Windows has none.
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+
+
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM.
+    """Ctrl-C, SIGTERM or a terminal that was closed.
 
     Attributes:
         exit_status: 128 plus the signal's number, as shells have it.
@@ -30,21 +36,37 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turns the first Ctrl-C or SIGTERM into an exception; further ones are ignored.
+    """Turns the first Ctrl-C, SIGTERM or hang-up into an exception; further ones are ignored.
 
-    The exception unwinds whatever runs, and a training loop saves its last completed iteration.
+    The exception unwinds whatever runs, and a training loop saves its last completed iteration. A
+    hang-up, the end of the terminal, stays ignored where it is ignored already, as below nohup.
     """
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        signals.append(_HANG_UP)
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         del frame
         for handled in signals:
             signal.signal(handled, signal.SIG_IGN)
+        if signal_number == _HANG_UP:
+            _be_quiet_without_terminal()
         raise Stopped(signal_number)
 
     for handled in signals:
         signal.signal(handled, stop)
     yield
+
+
+def _be_quiet_without_terminal() -> None:
+    """Lets what is still said go nowhere, since writing to a terminal that is gone is an error."""
+    for descriptor in (1, 2):
+        try:
+            is_device = stat.S_ISCHR(os.fstat(descriptor).st_mode)
+        except OSError:  # closed already
+            continue
+        if is_device and not os.isatty(descriptor):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 @contextmanager
@@ -62,10 +84,13 @@ def remember_signals() -> Iterator[list[int]]:
     def note(signal_number: int, frame: FrameType | None) -> None:
         del frame
         received.append(signal_number)
+        if signal_number == _HANG_UP:
+            _be_quiet_without_terminal()
 
     handlers = {
         number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP)
+        if number is not None
     }
     for number, handler in handlers.items():
         # Left alone where it is ignored already, as SIGHUP is below nohup.

@@ -15,7 +15,7 @@ Runs = Annotated[
     ),
 ]
 NumTasks = Annotated[
-    int | None, typer.Option(help="How many held-out tasks are drawn.", show_default=False)
+    int | None, typer.Option(help="How many test tasks are drawn.", show_default=False)
 ]
 Steps = Annotated[
     int | None, typer.Option(help="Adaptation steps on each task.", show_default=False)

@@ -33,15 +33,13 @@ def report(
     What is not given is as the first run's settings have it.
     """
     # Here, so that a mistake in the options is reported without waiting for torch.
-    from rich.console import Console
-
     from meta_rl.config import ConfigError
     from meta_rl.reporting.report.job import ReportError, make_report, report_path, write_report
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.record.trusted_runs import UntrustedRunError
     from meta_rl.training.saved_policies.comparison import ComparisonError
     from meta_rl.training.saved_policies.evaluation_job import TaskChoice, load_groups
@@ -49,7 +47,7 @@ def report(
     from meta_rl.training.saved_policies.packaged_runs import find_run
     from meta_rl.training.sweep.index import SweepError, run_directories
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
 
     def note(text: str) -> None:
         print_line(console, text)

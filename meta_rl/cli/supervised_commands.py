@@ -35,9 +35,9 @@ def evaluate_supervised(
     """
     from meta_rl.reporting.supervised_files import write_evaluation
     from meta_rl.reporting.supervised_tables import print_supervised_curves
-    from meta_rl.training.record.atomic_files import check_unused, new_folder
+    from meta_rl.training.record.atomic_files import check_unused
     from meta_rl.training.run_kinds import parameter_names_of
-    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
+    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
     from meta_rl.training.saved_policies.supervised_evaluation import (
         evaluate_initialisation,
         load_initialisations,
@@ -55,10 +55,10 @@ def evaluate_supervised(
             f"{saved.config.evaluation.num_tasks} tasks"
         )
         curves[saved.name] = evaluate_initialisation(saved)
-    with new_folder(folder) as temporary:
-        write_evaluation(temporary, curves, parameter_names_of(loaded[0].config))
+    with output_folder(out, folder) as made:
+        write_evaluation(made.temporary, curves, parameter_names_of(loaded[0].config))
     print_supervised_curves(console, curves)
-    note(f"Evaluation: {folder}")
+    note(f"Evaluation: {made.path}")
 
 
 def visualize_supervised(
@@ -79,8 +79,8 @@ def visualize_supervised(
     """
     from meta_rl.config import ConfigError, SineRunConfig
     from meta_rl.reporting.supervised_files import write_pictures
-    from meta_rl.training.record.atomic_files import check_unused, new_folder
-    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
+    from meta_rl.training.record.atomic_files import check_unused
+    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
     from meta_rl.training.saved_policies.supervised_evaluation import (
         adapt_to_tasks,
         load_initialisations,
@@ -98,7 +98,7 @@ def visualize_supervised(
         for warning in saved.warnings:
             note(f"Warning: {warning}")
         adapted[saved.name] = adapt_to_tasks(saved, num_tasks or DEFAULT_NUM_PICTURES, grid_size)
-    with new_folder(folder) as temporary:
-        write_pictures(temporary, adapted, is_sine=is_sine)
-        files = sorted(path.name for path in temporary.iterdir())
-    note(f"Pictures: {folder}/ {', '.join(files)}")
+    with output_folder(out, folder) as made:
+        write_pictures(made.temporary, adapted, is_sine=is_sine)
+        files = sorted(path.name for path in made.temporary.iterdir())
+    note(f"Pictures: {made.path}/ {', '.join(files)}")

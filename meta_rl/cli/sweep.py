@@ -72,16 +72,15 @@ def sweep(
         fail("--slurm-option is for --slurm")
     path = folder or plan.default_path
 
-    from rich.console import Console
-
     from meta_rl.cpus import num_usable_cpus
     from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
+    from meta_rl.training.record.plain_line import plain_console
     from meta_rl.training.sweep.index import SweepError, create_sweep
     from meta_rl.training.sweep.progress import SweepProgress, summary
     from meta_rl.training.sweep.scheduler import watch, work_through
     from meta_rl.training.sweep.slurm import parse_options
 
-    console = Console()
+    console = plain_console()
     with (
         remember_signals() as signals,
         one_sentence_errors(SweepError, FolderLockError, OSError),

@@ -32,7 +32,9 @@ def train(
     from meta_rl.cli.config_argument import split_arguments
     from meta_rl.config import ConfigError, config_to_yaml, load_config
     from meta_rl.training.record.trusted_runs import UntrustedRunError, run_of_file
+    from meta_rl.training.sweep.lifeline import end_with_starter
 
+    end_with_starter()
     arguments = arguments or []
     with one_sentence_errors(ConfigError):
         if resume is not None:
@@ -51,8 +53,6 @@ def train(
         allow_module(config, resume or run_of_file(Path(name)), overrides, trust=trust)
 
     # Here, so that a mistake in the settings is reported without waiting for torch.
-    from rich.console import Console
-
     from meta_rl.reporting.run_result import print_result
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
@@ -61,7 +61,7 @@ def train(
     from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
     from meta_rl.training.ranks import RankError, is_restart, join_ranks
-    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.record.run_directory import RunDirectoryError, run_to_restart
 
     with (
@@ -73,7 +73,7 @@ def train(
         join_ranks() as ranks,
     ):
         # The other ranks have nothing to say that the first does not.
-        console = Console(quiet=not ranks.is_first)
+        console = plain_console(quiet=not ranks.is_first)
         if resume is None and is_restart():
             resume = run_to_restart(config)
         if resume is not None:

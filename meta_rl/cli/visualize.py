@@ -35,7 +35,7 @@ def visualize(
     ] = None,
     num_tasks: Annotated[
         int | None,
-        typer.Option(help="In place of --tasks, so many held-out ones; 4 by default."),
+        typer.Option(help="In place of --tasks, so many test tasks; 4 by default."),
     ] = None,
     steps: Steps = None,
     seed: Seed = None,
@@ -59,8 +59,6 @@ def visualize(
     """
     prefer_egl()
     # Here, so that MuJoCo is imported after that.
-    from rich.console import Console
-
     from meta_rl.cli.supervised_commands import refuse_options, visualize_supervised
     from meta_rl.config import ConfigError
     from meta_rl.reporting.report.run_record import run_dir_of
@@ -73,17 +71,17 @@ def visualize(
     from meta_rl.tasks.image_classes import DatasetError
     from meta_rl.training.checkpoint import CheckpointError
     from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.atomic_files import NewFolderError, check_unused, new_folder
-    from meta_rl.training.record.plain_line import print_line
+    from meta_rl.training.record.atomic_files import NewFolderError, check_unused
+    from meta_rl.training.record.plain_line import plain_console, print_line
     from meta_rl.training.record.trusted_runs import UntrustedRunError
     from meta_rl.training.saved_policies.comparison import ComparisonError, with_settings
-    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
+    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
     from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
     from meta_rl.training.saved_policies.packaged_runs import find_run
     from meta_rl.training.saved_policies.saved_policy import load_policy
     from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
 
-    console = Console()
+    console = plain_console()
 
     def note(text: str) -> None:
         print_line(console, text)
@@ -115,8 +113,8 @@ def visualize(
         folder = out or evaluation_folder([run], "visualize")
         check_unused(folder)
         shown = chosen_tasks(saved, tasks, num_tasks, note)
-        with new_folder(folder) as temporary:
-            write_visualization(saved, shown, temporary, Films(mp4=video, gif=gif), note)
-            files = sorted(path.name for path in temporary.iterdir())
-        send_films(run_dir_of(run), folder, note)
-    note(f"Pictures: {folder}/ {', '.join(files)}")
+        with output_folder(out, folder) as made:
+            write_visualization(saved, shown, made.temporary, Films(mp4=video, gif=gif), note)
+            files = sorted(path.name for path in made.temporary.iterdir())
+        send_films(run_dir_of(run), made.path, note)
+    note(f"Pictures: {made.path}/ {', '.join(files)}")

@@ -186,7 +186,7 @@ class RolloutConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Adaptation to held-out tasks."""
+    """Adaptation to validation and test tasks."""
 
     every: Count = Field(
         default=20, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
@@ -194,14 +194,16 @@ class EvaluationConfig(Section):
     seed: Seed = Field(
         default=0,
         ge=0,
-        description="Seed of the held-out tasks and their episodes, the same for every run.seed.",
+        description="Seed of these tasks and their episodes, the same for every run.seed.",
     )
-    num_tasks: Count = Field(default=40, ge=2, description="Held-out tasks.")
+    num_tasks: Count = Field(
+        default=40, ge=2, description="Validation tasks, and as many for tests."
+    )
     episodes_per_task: Count = Field(
         default=20, ge=2, description="Episodes per task and adaptation step."
     )
     num_adaptation_steps: Count = Field(
-        default=3, ge=0, description="Gradient steps on each held-out task."
+        default=3, ge=0, description="Gradient steps on each of these tasks."
     )
 
 

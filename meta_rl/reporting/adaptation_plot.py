@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from meta_rl.reporting.plain_text import plain_text
 from meta_rl.training.saved_policies.comparison import PolicyGroup
 from meta_rl.training.saved_policies.evaluation_summary import mean_curve
 
@@ -32,7 +33,8 @@ def adaptation_figure(groups: Sequence[PolicyGroup], title: str) -> Figure:
     axes = figure.add_subplot()
     for number, group in enumerate(groups):
         colour, marker = (choices[number % len(choices)] for choices in (_COLOURS, _MARKERS))
-        label = group.name if len(group.policies) == 1 else f"{group.name}, mean"
+        name = plain_text(group.name)
+        label = name if len(group.policies) == 1 else f"{name}, mean"
         if len(mean_curve(group.curves).mean) == 1:
             _draw_level(axes, group, colour, label)
         else:
@@ -41,7 +43,7 @@ def adaptation_figure(groups: Sequence[PolicyGroup], title: str) -> Figure:
     thin_lines = ", thin: single runs" if any(len(group.policies) > 1 for group in groups) else ""
     axes.set_xlabel("adaptation steps")
     axes.set_ylabel("return")
-    axes.set_title(title, fontsize="medium", loc="left")
+    axes.set_title(plain_text(title), fontsize="medium", loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.03)
     axes.grid(axis="y", color="0.9")

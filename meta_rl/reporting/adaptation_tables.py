@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from meta_rl.rollouts.task_words import shown_entries
 from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.evaluation_tasks import TaskOrigin
+from meta_rl.training.record.plain_line import PlainTable, print_line, print_table
 from meta_rl.training.saved_policies.comparison import PolicyGroup
 from meta_rl.training.saved_policies.evaluation_summary import (
     BOOTSTRAP,
@@ -26,10 +27,12 @@ def print_adaptation_curves(
     console: Console,
     curves: Mapping[str, AdaptationCurve],
     *,
-    title: str = "Return on held-out tasks (± 95 % over tasks)",
+    title: str = "Return",
     further_columns: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """A table with a row per adaptation step, so that any number fits, and a column per policy.
+
+    Each return has its 95 % interval over tasks.
 
     Args:
         console: where to.
@@ -41,18 +44,21 @@ def print_adaptation_curves(
         name: [*map(_with_interval, curve.mean, curve.interval)] for name, curve in curves.items()
     }
     columns |= further_columns or {}
-    table = Table(title=title, title_justify="left")
+    table = PlainTable()
     table.add_column("adaptation step", justify="right")
     for name in columns:
         table.add_column(name, justify="right")
     for step in range(max(map(len, columns.values()))):
         cells = (column[step] if step < len(column) else "" for column in columns.values())
         table.add_row(str(step), *cells)
-    console.print(table)
+    print_table(console, f"{title} (± 95 % over tasks)", table)
 
 
 def print_comparison(
-    console: Console, groups: Sequence[PolicyGroup], task_parameter_names: Sequence[str]
+    console: Console,
+    groups: Sequence[PolicyGroup],
+    task_parameter_names: Sequence[str],
+    origin: TaskOrigin,
 ) -> None:
     """Prints what ``meta-rl evaluate`` found out.
 
@@ -60,6 +66,7 @@ def print_comparison(
         console: where to.
         groups: the runs, then the references.
         task_parameter_names: of the environment.
+        origin: where the tasks are from.
     """
     runs = groups[0]
     env_steps = env_steps_used([policy.env_steps for policy in runs.policies])
@@ -71,7 +78,12 @@ def print_comparison(
             for mean, low, high in zip(means.mean, means.low, means.high, strict=True)
         ]
     further["env steps used"] = [f"{steps:,.0f}" for steps in env_steps]
-    print_adaptation_curves(console, {runs.name: mean_curve(runs.curves)}, further_columns=further)
+    print_adaptation_curves(
+        console,
+        {runs.name: mean_curve(runs.curves)},
+        title=f"Return on {origin.words}",
+        further_columns=further,
+    )
     if len(runs.policies) > 1:
         print_line(console, f"In brackets: {BOOTSTRAP}.")
     if len(env_steps) > 1:
@@ -96,27 +108,32 @@ def losing_sentence(gains: TaskGains) -> str:
 def print_tasks(console: Console, gains: TaskGains, names: Sequence[str]) -> None:
     """A table of the best and the worst tasks and of those that lose most by adapting.
 
+    Of a task with many entries, the first and the last are shown.
+
     Args:
         console: where to.
         gains: of all tasks.
         names: of the task parameters.
     """
     notes = _notable_tasks(gains)
-    table = Table(title="Tasks, by return after adapting", title_justify="left")
-    for name in names:
-        table.add_column(name, justify="right")
+    shown = shown_entries(len(names))
+    table = PlainTable()
+    for entry in shown:
+        table.add_column("..." if entry is None else names[entry], justify="right")
     for heading in ("before", "after", "gain ± 95 %"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for index, note in notes.items():
         table.add_row(
-            *(f"{value:.3g}" for value in gains.task[index]),
+            *("..." if entry is None else f"{gains.task[index, entry]:.3g}" for entry in shown),
             f"{gains.before[index]:.2f}",
             f"{gains.after[index]:.2f}",
             _with_interval(gains.gain[index], gains.interval[index]),
             note,
         )
-    console.print(table)
+    print_table(console, "Tasks, by return after adapting", table)
+    if None in shown:
+        print_line(console, f"{len(shown) - 1} of the {len(names)} entries of a task are shown.")
 
 
 def _notable_tasks(gains: TaskGains) -> dict[int, str]:

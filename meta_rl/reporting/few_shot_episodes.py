@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
+from meta_rl.reporting.plain_text import plain_text
 from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
@@ -22,7 +23,7 @@ def episode_figure(tasks: AdaptedTasks, task: int, title: str) -> Figure:
     num_columns = max(len(support.target[task]), len(query.target[task]))
     figure = Figure(figsize=(1.1 * num_columns + 0.6, 3.6), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.0, 1.3])[:, 0]
-    above.suptitle(f"{title}: support", fontsize="medium", x=0.01, ha="left")
+    above.suptitle(f"{plain_text(title)}: support", fontsize="medium", x=0.01, ha="left")
     for axes, image, label in zip(
         _row(above, num_columns), support.input[task], support.target[task].tolist(), strict=False
     ):

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from meta_rl.reporting.numbers import format_number
 from meta_rl.reporting.palette import step_colour, step_label
+from meta_rl.reporting.plain_text import plain_text
 from meta_rl.reporting.task_replays import TaskReplays
 
 _MAX_COLUMNS = 4
@@ -57,21 +58,21 @@ def panel_figure(
     figure = Figure((figure_width, figure_height), layout="constrained")
     FigureCanvasAgg(figure)
     returns = f"In colour above each panel: mean return of {tasks[0].num_episodes} episodes"
-    figure.suptitle(f"{title}\n{returns}", fontsize=10)
+    figure.suptitle(f"{plain_text(title)}\n{returns}", fontsize=10)
     grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
     panels: list[Axes] = list(grid.ravel())
     for unused in panels[len(tasks) :]:
         unused.remove()
     panels = panels[: len(tasks)]
     for index, (panel, task) in enumerate(zip(panels, tasks, strict=True)):
-        panel.set_title(task.label, fontsize=10, pad=19)
+        panel.set_title(plain_text(task.label), fontsize=10, pad=19)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8, color=_GREY, labelcolor=_GREY)
         # Where a column's last panel is not in the last row, it has the tick labels.
         is_lowest = index + num_columns >= len(tasks)
         panel.xaxis.set_tick_params(labelbottom=is_lowest)
-        panel.set_xlabel(axis_labels[0] if is_lowest else "", fontsize=9)
-        panel.set_ylabel(axis_labels[1] if index % num_columns == 0 else "", fontsize=9)
+        panel.set_xlabel(plain_text(axis_labels[0]) if is_lowest else "", fontsize=9)
+        panel.set_ylabel(plain_text(axis_labels[1]) if index % num_columns == 0 else "", fontsize=9)
         _write_returns(panel, task)
     figure.legend(
         handles=handles,

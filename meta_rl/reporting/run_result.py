@@ -15,6 +15,6 @@ def print_result(console: Console, result: TrainingResult) -> None:
     returns = {name: c for name, c in curves.items() if isinstance(c, AdaptationCurve)}
     supervised = {name: c for name, c in curves.items() if isinstance(c, SupervisedCurve)}
     if returns:
-        print_adaptation_curves(console, returns)
+        print_adaptation_curves(console, returns, title=f"Return on {result.tasks.words}")
     if supervised:
         print_supervised_curves(console, supervised)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from meta_rl.reporting.plain_text import plain_text
 from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 
 _NUM_STEPS_SHOWN = 5
@@ -24,7 +25,7 @@ def sinusoid_figure(adapted: Mapping[str, AdaptedTasks]) -> Figure:
     for column, (name, tasks) in enumerate(adapted.items()):
         for row in range(num_tasks):
             _draw(axes[row, column], tasks, row)
-        axes[0, column].set_title(name, fontsize="medium", loc="left")
+        axes[0, column].set_title(plain_text(name), fontsize="medium", loc="left")
         axes[-1, column].set_xlabel("x")
         axes[-1, column].legend(
             loc="upper center",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from meta_rl.reporting.adaptation_plot import save_figure
 from meta_rl.reporting.few_shot_episodes import episode_figure
+from meta_rl.reporting.plain_text import plain_text
 from meta_rl.reporting.sinusoids import sinusoid_figure
 from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
@@ -51,7 +52,7 @@ def curve_figure(curves: Mapping[str, SupervisedCurve]) -> Figure:
     axes = figure.add_subplot()
     for name, curve in curves.items():
         steps = range(len(curve.mean))
-        axes.plot(steps, curve.mean, marker="o", markersize=3, label=name)
+        axes.plot(steps, curve.mean, marker="o", markersize=3, label=plain_text(name))
         low, high = curve.mean - curve.interval, curve.mean + curve.interval
         axes.fill_between(steps, low, high, alpha=0.2)
     axes.set_xlabel("adaptation steps")

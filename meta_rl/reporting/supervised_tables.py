@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
 
+from meta_rl.training.record.plain_line import PlainTable, print_table
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
 
 _FIRST_STEPS = 10
@@ -17,7 +17,7 @@ def print_supervised_curves(console: Console, curves: Mapping[str, SupervisedCur
         console: where to.
         curves: on the same tasks, by the name of the initialisation.
     """
-    table = Table(title="On held-out tasks (± 95 % over tasks)", title_justify="left")
+    table = PlainTable()
     table.add_column("adaptation step", justify="right")
     columns = []
     for name, curve in curves.items():
@@ -30,7 +30,7 @@ def print_supervised_curves(console: Console, curves: Mapping[str, SupervisedCur
             for column in columns
         )
         table.add_row(str(step), *cells)
-    console.print(table)
+    print_table(console, "On held-out tasks (± 95 % over tasks)", table)
 
 
 def shown_steps(num_steps: int) -> list[int]:

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 
 from meta_rl.rollouts.replay import Replay, recorded_episode, replay_episode
+from meta_rl.rollouts.task_words import joined_entries
 from meta_rl.training.evaluation import Evaluation
 
 
@@ -72,8 +73,8 @@ def task_label(task: np.ndarray, env: Any) -> str:
     names: Sequence[str] = getattr(env, "task_parameter_names", None) or [
         f"task {i}" for i in range(len(task))
     ]
-    parts = (
+    parts = [
         f"{name.replace('_', ' ')} {round(value, 2):.4g}"
         for name, value in zip(names, task.tolist(), strict=True)
-    )
-    return ", ".join(parts).replace("-", "\N{MINUS SIGN}")
+    ]
+    return joined_entries(parts).replace("-", "\N{MINUS SIGN}")

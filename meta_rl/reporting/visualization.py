@@ -20,6 +20,7 @@ from meta_rl.reporting.trajectory_plot import trajectory_figure
 from meta_rl.reporting.video import write_gif, write_mp4
 from meta_rl.rollouts.environments import ShardedEnv, make_env, make_single_env
 from meta_rl.rollouts.replay import check_drawing
+from meta_rl.rollouts.task_words import joined_entries
 from meta_rl.training.evaluation import Evaluation
 from meta_rl.training.saved_policies.held_out_tasks import (
     TaskSelectionError,
@@ -49,12 +50,12 @@ class Films:
 def chosen_tasks(
     saved: SavedPolicy, text: str | None, num_tasks: int | None, note: Callable[[str], None]
 ) -> np.ndarray:
-    """The tasks to show, [M, P]: those that the text lists, or random held-out ones.
+    """The tasks to show, [M, P]: those that the text lists, or test tasks.
 
     Args:
         saved: the policy.
-        text: "0.5;1.5", or with several parameters "0.3,-0.2;0.1,0.4"; None for random ones.
-        num_tasks: how many random ones; None for four.
+        text: "0.5;1.5", or with several parameters "0.3,-0.2;0.1,0.4"; None for test tasks.
+        num_tasks: how many test tasks; None for four.
         note: called with a warning about tasks that training never drew from.
 
     Raises:
@@ -192,7 +193,7 @@ def _parsed_tasks(text: str, env: ShardedEnv) -> np.ndarray:
         if len(numbers) != len(names):
             count = "1 number" if len(names) == 1 else f"{len(names)} numbers"
             raise TaskSelectionError(
-                f"--tasks {text}: each task should have {count} ({', '.join(names)}), and "
+                f"--tasks {text}: each task should have {count} ({joined_entries(names)}), and "
                 f"tasks be separated by semicolons; {part.strip()!r} has {len(numbers)}"
             )
         tasks.append(numbers)

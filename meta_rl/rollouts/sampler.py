@@ -10,6 +10,7 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from envs.task_env import EnvironmentFault, TaskVectorEnv
+from envs.task_words import joined_entries
 from meta_rl.ops.gaussian import log_prob_of_noise
 from meta_rl.rollouts.batched_policy import batched_policy
 from meta_rl.types import Params, RolloutBatch
@@ -199,5 +200,5 @@ def _first_not_finite(values: Tensor) -> int:
 
 def named_task(task: np.ndarray, names: Sequence[str]) -> str:
     """``task goal_x=0.5, goal_y=-1``."""
-    entries = (f"{name}={value:g}" for name, value in zip(names, task, strict=True))
-    return f"task {', '.join(entries)}"
+    entries = [f"{name}={value:g}" for name, value in zip(names, task, strict=True)]
+    return f"task {joined_entries(entries)}"

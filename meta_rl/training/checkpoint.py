@@ -11,7 +11,7 @@ import math
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -93,12 +93,14 @@ def save_checkpoint(
     config: AnyConfig,
     trainer_state: Mapping[str, Any],
     best: BestCheckpoint | None = None,
+    *,
+    also_kept: Collection[int] = (),
 ) -> Path:
     """Writes a checkpoint, then names the best one, then removes those that are no longer kept.
 
-    Kept are the last ``run.keep_checkpoints`` up to this one and the best one. Later ones belong to
-    a future that a resume has abandoned, and are removed. In this order, ``best.json`` never names
-    a checkpoint that is not there, whenever the process ends.
+    Kept are the last ``run.keep_checkpoints`` up to this one, the best one and ``also_kept``. Later
+    ones belong to a future that a resume has abandoned, and are removed. In this order,
+    ``best.json`` never names a checkpoint that is not there, whenever the process ends.
 
     Args:
         run_dir: the run directory.
@@ -107,6 +109,7 @@ def save_checkpoint(
         config: the settings of the run.
         trainer_state: tensors and plain values only, because loading refuses everything else.
         best: which checkpoint is the best one now; None where nothing has been evaluated yet.
+        also_kept: iterations whose checkpoints are not removed either.
 
     Returns:
         The checkpoint's folder.
@@ -133,7 +136,7 @@ def save_checkpoint(
         _write_folder(path, contents)
         if best is not None:
             _write_best(run_dir, best)
-        _prune(run_dir, meta_iteration, config.run.keep_checkpoints)
+        _prune(run_dir, meta_iteration, config.run.keep_checkpoints, also_kept)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}") from error
     return path
@@ -268,13 +271,13 @@ def _remove_leftovers(folder: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _prune(run_dir: Path, meta_iteration: int, num_kept: int) -> None:
+def _prune(run_dir: Path, meta_iteration: int, num_kept: int, also_kept: Collection[int]) -> None:
     checkpoints = find_checkpoints(run_dir)
     kept = [path for path in checkpoints if _meta_iteration(path) <= meta_iteration][-num_kept:]
     best = read_best(run_dir)
+    needed = {*also_kept, *([] if best is None else [best.meta_iteration])}
     for path in checkpoints:
-        is_best = best is not None and _meta_iteration(path) == best.meta_iteration
-        if path not in kept and not is_best:
+        if path not in kept and _meta_iteration(path) not in needed:
             # Out of sight at once, so that a crash leaves no checkpoint that lacks some files.
             path.rename(_hidden(path, "old"))
     _remove_leftovers(run_dir / "checkpoints")

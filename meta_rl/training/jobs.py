@@ -1,8 +1,9 @@
 """Starting, resuming and finishing a training run, as the commands do it."""
 
 import shlex
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from meta_rl.training.checkpoint import (
     load_checkpoint,
     repair_best,
 )
+from meta_rl.training.evaluation_tasks import TaskOrigin
 from meta_rl.training.ranks import ALONE, Ranks
 from meta_rl.training.record.atomic_files import write_text_atomically
+from meta_rl.training.record.earlier_validations import forget_validation, set_validations_aside
 from meta_rl.training.record.plain_line import print_line
 from meta_rl.training.record.progress import Progress
 from meta_rl.training.record.run_directory import (
@@ -29,7 +32,7 @@ from meta_rl.training.record.run_directory import (
     open_run_directory,
 )
 from meta_rl.training.record.run_log import RunLog, SilentLog
-from meta_rl.training.run_kinds import kind_of
+from meta_rl.training.run_kinds import changed_score_settings, changed_settings, kind_of
 from meta_rl.training.seeding import Split
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.types import Params
@@ -46,10 +49,12 @@ class TrainingResult:
     Attributes:
         path: the run directory.
         curves: adaptation curves on the test tasks, by the name of the policy.
+        tasks: what may be said of these tasks.
     """
 
     path: Path
     curves: dict[str, Curve]
+    tasks: TaskOrigin
 
 
 def start_run(
@@ -112,9 +117,9 @@ def resume_run(
 ) -> TrainingResult:
     """Continues a run from its newest readable checkpoint, or from its start if there is none yet.
 
-    On the same device the result is bit-identical to that of a run that was never interrupted.
-    (Where the shorter run was too short for a scheduled evaluation, it made one at its end, which
-    the longer one does not make.)
+    On the same device the result is bit-identical to that of a run that was never interrupted, and
+    of one that was as long from the start. Where other settings give the validation scores another
+    meaning, earlier scores are set aside, and the best iteration so far is validated again.
 
     Args:
         path: the run directory.
@@ -123,7 +128,8 @@ def resume_run(
         ranks: the processes that share the tasks, perhaps another number of them.
 
     Raises:
-        ConfigError: the run has gone further already than the settings ask for.
+        ConfigError: the run has gone further already than the settings ask for, or there is nothing
+            to train with the settings that differ.
         CheckpointError: there is no readable checkpoint, or it is of another model.
         RunDirectoryError: it is not a run directory, or another process writes it.
         DatasetError, DeviceError, EnvironmentFault, NumericalError, RankError: as the kind's
@@ -134,7 +140,7 @@ def resume_run(
         open_run_directory(path) if ranks.is_first else nullcontext() as run_directory,
         kind.experiment(config, ranks) as experiment,
     ):
-        state = kind.initial_state(experiment)
+        state, before = kind.initial_state(experiment), config
         checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, experiment.initial_params))
         if checkpoint is not None:
             for warning in checkpoint.warnings:
@@ -142,10 +148,25 @@ def resume_run(
             _check_same_problem(checkpoint, config)
             state = kind.restore(checkpoint, experiment.device)
             _check_meta_iterations(config.run.meta_iterations, state, path)
+            before = checkpoint.config
+            if config.run.meta_iterations == state.meta_iteration:
+                ranks.from_first(lambda: _check_not_in_vain(path, before, config))
+        ended_at = None
+        if config.run.meta_iterations > state.meta_iteration:
+            ended_at = state.validations.end
+            state = replace(state, validations=state.validations.of_longer_run())
+        outdated = changed_score_settings(before, config)
         if run_directory is not None:
             repair_best(path, state.best)
-            run_directory.record_resume(config)
-        return _run(experiment, run_directory, state, console)
+            changed = changed_settings(before, config)
+            changed.pop("run.dir", None)
+            run_directory.record_resume(config, state.meta_iteration, changed)
+            if outdated:
+                set_validations_aside(path, state.meta_iteration)
+            elif ended_at is not None:
+                log_every = getattr(config.run, "log_every", 1)  # a supervised run's alone
+                forget_validation(path, ended_at, log_every)
+        return _run(experiment, run_directory, state, console, outdated)
 
 
 def _newest_checkpoint(path: Path, expected_params: Params) -> Checkpoint | None:
@@ -169,12 +190,31 @@ def _check_same_problem(checkpoint: Checkpoint, config: AnyConfig) -> None:
 
 
 def _check_meta_iterations(wanted: int, state: Any, path: Path) -> None:
-    """Refuses a shorter run, and one that would end before its only evaluation."""
+    """Refuses a shorter run, and one that would end with an iteration that was not validated."""
     completed = state.meta_iteration
-    if wanted < completed or (wanted == completed and state.best is None):
+    if wanted < completed or (wanted == completed and state.validations.last != completed):
         raise ConfigError(
             f"run.meta_iterations ({wanted}) should be greater than the {completed} "
             f"meta-iterations that {path} has completed"
+        )
+
+
+def _check_not_in_vain(path: Path, before: AnyConfig, config: AnyConfig) -> None:
+    """Refuses other settings where nothing is left to train with them.
+
+    A run that was stopped while it was tested may go on elsewhere; a finished one stays as it is.
+    """
+    if is_finished(path):
+        # Without run.dir, which the file never holds.
+        changed = {*changed_settings(load_config(str(path / "config.yaml")), config)} - {"run.dir"}
+    else:
+        old, new = _effects(before), _effects(config)
+        changed = {name for name in old | new if old.get(name) != new.get(name)}
+    if changed:
+        raise ConfigError(
+            f"{path} has completed its {config.run.meta_iterations} meta-iterations, so nothing "
+            f"would be trained with another {' and '.join(sorted(changed))}; ask for more "
+            "run.meta_iterations, or train a new run"
         )
 
 
@@ -183,12 +223,16 @@ def _run(
     run_directory: RunDirectory | None,
     state: Any,
     console: Console,
+    outdated: Sequence[str] = (),
 ) -> TrainingResult:
-    """Trains and evaluates; only the first rank has a run directory and reports."""
+    """Trains and evaluates; only the first rank has a run directory and reports.
+
+    ``outdated`` names settings that have changed since the best iteration was validated.
+    """
     config = experiment.config
     kind, completed = kind_of(config), state.meta_iteration
     if run_directory is None:
-        return _train_and_test(experiment, state, SilentLog(), path=None)
+        return _train_and_test(experiment, state, SilentLog(), None, outdated)
     path = run_directory.path
     progress = Progress(console, config.run.meta_iterations, kind.columns, num_completed=completed)
     with RunLog(
@@ -202,7 +246,7 @@ def _run(
         progress.note(f"Training {kind.title(config)} on {experiment.device} in {path}")
         try:
             with progress:
-                result = _train_and_test(experiment, state, log, path)
+                result = _train_and_test(experiment, state, log, path, outdated)
             run_directory.record_finish()
             return result
         except BaseException as error:
@@ -216,7 +260,11 @@ def _run(
 
 
 def _train_and_test(
-    experiment: Any, state: Any, log: RunLog | SilentLog, path: Path | None
+    experiment: Any,
+    state: Any,
+    log: RunLog | SilentLog,
+    path: Path | None,
+    outdated: Sequence[str],
 ) -> TrainingResult:
     """Trains, then evaluates the initial policy and the best one on tasks that chose nothing.
 
@@ -225,8 +273,11 @@ def _train_and_test(
         state: where to start.
         log: where numbers and checkpoints go.
         path: the run directory, on the first rank.
+        outdated: as ``_run``.
     """
     kind = kind_of(experiment.config)
+    if outdated:
+        state = _validated_again(experiment, state, log, path, outdated)
     state = kind.train(experiment, state, log)
 
     def load_best() -> tuple[Path, Checkpoint]:
@@ -247,4 +298,43 @@ def _train_and_test(
     for meta_iteration, (name, state) in states.items():
         curves[name] = kind.evaluate(experiment, state, Split.TEST)
         log.evaluation(meta_iteration, Split.TEST, curves[name])
-    return TrainingResult(path, curves)
+    origin = kind.test_origin(experiment, next(iter(curves.values())).task)
+    return TrainingResult(path, curves, origin)
+
+
+def _validated_again(
+    experiment: Any,
+    state: Any,
+    log: RunLog | SilentLog,
+    path: Path | None,
+    outdated: Sequence[str],
+) -> Any:
+    """The state with the score that its best iteration has under the settings now in force.
+
+    Where its checkpoint cannot be read, it no longer competes.
+    """
+    best, kind = state.best, kind_of(experiment.config)
+    reason = f"Validation scores have another meaning with another {' and '.join(outdated)}"
+    if best is None:
+        return replace(state, validations=state.validations.only(None))
+
+    def load() -> Checkpoint | None:
+        assert path is not None
+        try:
+            kept = checkpoint_path(path, best.meta_iteration)
+            return load_checkpoint(kept, experiment.initial_params)
+        except CheckpointError as error:
+            log.note(f"{reason}; iteration {best.meta_iteration} no longer competes: {error}")
+            return None
+
+    checkpoint = experiment.ranks.from_first(load)
+    if checkpoint is None:
+        return replace(state, validations=state.validations.only(None))
+    log.note(f"{reason}, so iteration {best.meta_iteration}, the best so far, is validated again.")
+    saved = kind.restore(checkpoint, experiment.device)
+    curve = kind.evaluate(experiment, saved, Split.VALIDATION)
+    log.evaluation(best.meta_iteration, Split.VALIDATION, curve)
+    best = replace(best, score=curve.score)
+    if path is not None:
+        repair_best(path, best)
+    return replace(state, validations=state.validations.only(best))

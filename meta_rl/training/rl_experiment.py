@@ -14,6 +14,7 @@ from meta_rl.training.adaptation_curve import AdaptationCurve, joined_curve
 from meta_rl.training.adaptation_rollouts import AdaptationSettings
 from meta_rl.training.device import resolve_device
 from meta_rl.training.evaluation import evaluate
+from meta_rl.training.evaluation_tasks import evaluation_tasks
 from meta_rl.training.ranks import ALONE, Ranks, num_tasks_in
 from meta_rl.training.seeding import RandomStreams, Split, parameter_generator
 from meta_rl.types import Params
@@ -32,7 +33,7 @@ class RLExperiment:
         env: the simulations of this rank's share of the meta-batch.
         inner_loop: the policy and how it adapts.
         training_share: which tasks of the meta-batch are this rank's.
-        evaluation_share: which of the held-out tasks.
+        evaluation_share: which of the validation or test tasks.
     """
 
     def __init__(self, config: Config, ranks: Ranks = ALONE) -> None:
@@ -93,7 +94,7 @@ class RLExperiment:
         )
 
     def evaluate(self, params: Params, split: Split) -> AdaptationCurve:
-        """The adaptation curve on held-out tasks, the same ones at every call.
+        """The adaptation curve on validation or test tasks, the same ones at every call.
 
         Raises:
             EnvironmentFault, NumericalError: as ``collect``.
@@ -106,7 +107,7 @@ class RLExperiment:
             )
         env = self._evaluation_env
         streams = RandomStreams(evaluation.seed, split, 0, first_task=share.start)
-        tasks = env.sample_tasks(evaluation.num_tasks, streams.task_generator())[share]
+        tasks = evaluation_tasks(env, split, evaluation.num_tasks, evaluation.seed)[share]
         settings = evaluation_settings(self.config, self.inner_loop, self.device)
         curve = evaluate(settings, params, env, tasks, streams).curve
         return joined_curve(self.ranks.gather(curve))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
 from meta_rl.training.adaptation_rollouts import collect_and_adapt
-from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.compilation import TorchCompiler
 from meta_rl.training.episode_summary import episode_summary, joined_summary
 from meta_rl.training.finite_checks import FiniteChecks, faults_during
@@ -13,6 +12,7 @@ from meta_rl.training.rl_experiment import RLExperiment
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.trainer_state import TrainerState
+from meta_rl.training.validations import is_due
 from meta_rl.types import MetaUpdateStats, Params, RolloutBatch
 
 
@@ -50,16 +50,13 @@ def train(experiment: RLExperiment, state: TrainerState, log: TrainingLog) -> Tr
                 meta_iteration=state.meta_iteration + 1,
                 env_steps=state.env_steps + summary.env_steps,
             )
-            scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
-            is_last = next_state.meta_iteration == run.meta_iterations
             curve = None
-            if scheduled or (is_last and state.best is None):
+            if is_due(number, evaluation.every, run.meta_iterations):
                 moment = f"evaluation after meta-iteration {number}"
                 with clock.measure("evaluating"), faults_during(moment):
                     curve = experiment.evaluate(meta_params, Split.VALIDATION)
-                if state.best is None or curve.score > state.best.score:
-                    best = BestCheckpoint(next_state.meta_iteration, curve.score)
-                    next_state = replace(next_state, best=best)
+                validations = state.validations.after(number, curve.score, evaluation.every)
+                next_state = replace(next_state, validations=validations)
             next_state = replace(next_state, seconds=state.seconds + clock.total)
             log.meta_iteration(next_state, summary, stats, clock, curve)
             # Only now: an interruption before this line repeats the whole iteration on resuming.

@@ -9,7 +9,6 @@ import torch
 from meta_rl.algorithms.outer_step import OuterStep
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.rollouts.sampler import NumericalError
-from meta_rl.training.checkpoint import BestCheckpoint
 from meta_rl.training.compilation import TorchCompiler
 from meta_rl.training.record.run_log import RunLog
 from meta_rl.training.seeding import Split
@@ -17,6 +16,7 @@ from meta_rl.training.stage_clock import StageClock
 from meta_rl.training.supervised_curve import SupervisedCurve, half_width
 from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_state import SupervisedState
+from meta_rl.training.validations import is_due
 
 
 def train_supervised(
@@ -48,19 +48,21 @@ def train_supervised(
             clock = StageClock(experiment.device)
             while state.meta_iteration < run.meta_iterations:
                 next_state, step = meta_iteration(experiment, update, state, clock)
-                scheduled = evaluation.every and next_state.meta_iteration % evaluation.every == 0
-                is_last = next_state.meta_iteration == run.meta_iterations
+                number = next_state.meta_iteration
                 curve = None
-                if scheduled or (is_last and state.best is None):
+                if is_due(number, evaluation.every, run.meta_iterations):
                     with clock.measure("evaluating"):
                         curve = experiment.evaluate(
                             next_state.meta_params, Split.VALIDATION, next_state.moments
                         )
-                    if state.best is None or curve.score > state.best.score:
-                        best = BestCheckpoint(next_state.meta_iteration, curve.score)
-                        next_state = replace(next_state, best=best)
-                if curve is not None or is_last or next_state.meta_iteration % run.log_every == 0:
+                    validations = state.validations.after(number, curve.score, evaluation.every)
+                    next_state = replace(next_state, validations=validations)
+                if curve is not None or number % run.log_every == 0:
+                    loss_sum, loss_count = next_state.loss_sum, next_state.loss_count
                     next_state, clock = _log(experiment, next_state, step, clock, curve, log)
+                    if next_state.validations.end == number and number % run.log_every:
+                        # A longer run would not have this line, and would go on with these sums.
+                        next_state = replace(next_state, loss_sum=loss_sum, loss_count=loss_count)
                 # Only now: an interruption before this line repeats the whole iteration.
                 state = next_state
                 if curve is not None or state.meta_iteration % run.checkpoint_every == 0:

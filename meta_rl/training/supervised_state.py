@@ -1,6 +1,6 @@
 """What survives from one meta-iteration on supervised tasks to the next."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from meta_rl.training.checkpoint import (
     finite_number,
     whole_number,
 )
+from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
 
@@ -26,7 +27,7 @@ class SupervisedState:
             neither.
         meta_iteration: number of completed meta-iterations.
         seconds: wall-clock time of training so far, over all its processes.
-        best: the iteration with the best adaptation on validation tasks, if any yet.
+        validations: what the validation tasks have said.
         loss_sum: sum of the training losses since the last line of the metrics.
         loss_count: how many those are.
     """
@@ -35,16 +36,21 @@ class SupervisedState:
     moments: AdamMoments | None
     meta_iteration: int = 0
     seconds: float = 0.0
-    best: BestCheckpoint | None = None
+    validations: Validations = NO_VALIDATION
     loss_sum: float = 0.0
     loss_count: int = 0
+
+    @property
+    def best(self) -> BestCheckpoint | None:
+        """The iteration with the best adaptation on validation tasks, if any yet."""
+        return self.validations.best
 
     def plain_values(self) -> dict[str, Any]:
         """What a checkpoint keeps beside parameters and meta-iteration."""
         return {
             "moments": None if self.moments is None else self.moments._asdict(),
             "seconds": self.seconds,
-            "best": None if self.best is None else asdict(self.best),
+            "validations": self.validations.plain_values(),
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
         }
@@ -63,7 +69,7 @@ def restore_supervised(checkpoint: Checkpoint, device: torch.device) -> Supervis
             moments=restore_moments(checkpoint, device),
             meta_iteration=checkpoint.meta_iteration,
             seconds=finite_number(kept["seconds"]),
-            best=None if kept["best"] is None else BestCheckpoint.from_values(kept["best"]),
+            validations=restored_validations(kept, checkpoint.meta_iteration),
             loss_sum=finite_number(kept["loss_sum"]),
             loss_count=whole_number(kept["loss_count"]),
         )

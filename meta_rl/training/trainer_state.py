@@ -1,6 +1,6 @@
 """What survives from one meta-iteration to the next, and so goes into a checkpoint."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from meta_rl.training.checkpoint import (
     finite_number,
     whole_number,
 )
+from meta_rl.training.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import Params
 
 
@@ -24,21 +25,26 @@ class TrainerState:
         meta_iteration: number of completed meta-iterations.
         env_steps: environment steps taken in training so far.
         seconds: wall-clock time of training so far, over all its processes.
-        best: the iteration with the best adaptation curve on validation tasks, if any yet.
+        validations: what the validation tasks have said.
     """
 
     meta_params: Params
     meta_iteration: int = 0
     env_steps: int = 0
     seconds: float = 0.0
-    best: BestCheckpoint | None = None
+    validations: Validations = NO_VALIDATION
+
+    @property
+    def best(self) -> BestCheckpoint | None:
+        """The iteration with the best adaptation curve on validation tasks, if any yet."""
+        return self.validations.best
 
     def plain_values(self) -> dict[str, Any]:
         """What a checkpoint keeps beside parameters and meta-iteration."""
         return {
             "env_steps": self.env_steps,
             "seconds": self.seconds,
-            "best": None if self.best is None else asdict(self.best),
+            "validations": self.validations.plain_values(),
         }
 
 
@@ -55,7 +61,7 @@ def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
             meta_iteration=checkpoint.meta_iteration,
             env_steps=whole_number(kept["env_steps"]),
             seconds=finite_number(kept["seconds"]),
-            best=None if kept["best"] is None else BestCheckpoint.from_values(kept["best"]),
+            validations=restored_validations(kept, checkpoint.meta_iteration),
         )
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None

@@ -8,6 +8,7 @@ import numpy as np
 from meta_rl.ops.statistics import interquartile_mean
 from meta_rl.reporting.report.packing import rounded
 from meta_rl.reporting.report.run_record import run_dir_of
+from meta_rl.rollouts.task_words import shown_entries
 from meta_rl.training.adaptation_curve import QUANTILE_95
 from meta_rl.training.saved_policies.comparison import Comparison, PolicyGroup
 from meta_rl.training.saved_policies.evaluation_summary import (
@@ -34,7 +35,7 @@ def adaptation_data(comparison: Comparison) -> dict[str, Any]:
     steps = runs.policies[0].step_sizes
     num_tasks = len(runs.curves[0].task)
     over = (
-        f"{num_tasks} tasks ({comparison.task_source}), "
+        f"{num_tasks} tasks ({comparison.tasks.words}), "
         f"{evaluation.episodes_per_task} episodes each"
     )
     if several:
@@ -70,6 +71,7 @@ def adaptation_data(comparison: Comparison) -> dict[str, Any]:
 def tasks_data(group: PolicyGroup, task_parameter_names: Sequence[str]) -> dict[str, Any]:
     """Every task: its return at each step, and what the last step has gained over none."""
     curve, gains = mean_curve(group.curves), task_gains(group.curves)
+    shown = shown_entries(len(task_parameter_names))
     num_tasks, num_pairs = len(curve.task), len(curve.task) * gains.num_runs
     num_episodes = curve.episode_return.shape[-1]
     intervals = QUANTILE_95 * curve.episode_return.std(-1, ddof=1) / np.sqrt(num_episodes)
@@ -84,17 +86,22 @@ def tasks_data(group: PolicyGroup, task_parameter_names: Sequence[str]) -> dict[
         strict=True,
     )
     return {
-        "parameter_names": list(task_parameter_names),
+        "parameter_names": shown_names(task_parameter_names),
         "num_runs": gains.num_runs,
         "num_pairs": num_pairs,
         "num_losing": int(gains.num_losing_runs.sum()),
         "num_clearly_losing": int(gains.num_clearly_losing_runs.sum()),
         "text": f"Mean return over {num_episodes} episodes of each of the "
-        f"{num_tasks} tasks at each step.",
+        f"{num_tasks} tasks at each step."
+        + (
+            f" {len(shown) - 1} of the {len(task_parameter_names)} entries of a task are shown."
+            if None in shown
+            else ""
+        ),
         "rows": [
             {
                 "index": index,
-                "task": rounded(task, 6),
+                "task": [None if i is None else round(float(task[i]), 6) for i in shown],
                 "returns": rounded(returns, _DIGITS),
                 "intervals": rounded(task_intervals, _DIGITS),
                 "gain": round(gain, _DIGITS),
@@ -113,6 +120,12 @@ def tasks_data(group: PolicyGroup, task_parameter_names: Sequence[str]) -> dict[
             ) in enumerate(rows)
         ],
     }
+
+
+def shown_names(task_parameter_names: Sequence[str]) -> list[str]:
+    """Headings for the entries of a task that are shown; dots for those between."""
+    shown = shown_entries(len(task_parameter_names))
+    return ["..." if index is None else task_parameter_names[index] for index in shown]
 
 
 def _mean_curve(group: PolicyGroup) -> dict[str, Any]:

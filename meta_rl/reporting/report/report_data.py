@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from meta_rl.reporting.report.adaptation_data import adaptation_data, tasks_data
+from meta_rl.reporting.report.adaptation_data import adaptation_data, shown_names, tasks_data
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.recorded_replays import ShownTask
 from meta_rl.reporting.report.replays_data import replays_data
@@ -54,10 +54,13 @@ def report_data(
         ],
         "runs": [run_data(record) for record in records],
         "settings": settings_data([record.saved.config for record in records]),
-        "evaluation": {"episodes_per_task": config.evaluation.episodes_per_task},
+        "evaluation": {
+            "episodes_per_task": config.evaluation.episodes_per_task,
+            "held_out": comparison.tasks.held_out,
+        },
         "adaptation": adaptation,
-        "tasks": {**tasks, "parameter_labels": _parameter_labels(replays, names)},
-        "learning": [learning_data(record) for record in records],
+        "tasks": {**tasks, "parameter_labels": _parameter_labels(replays, shown_names(names))},
+        "learning": [learning_data(record, len(records)) for record in records],
         "replays": drawn,
         "replays_missing": _NOTHING_TO_DRAW,
     }

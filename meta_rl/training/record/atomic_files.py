@@ -6,6 +6,8 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -50,13 +52,58 @@ def new_folder(path: Path) -> Iterator[Path]:
         NewFolderError: there is something of this name already, or writing fails.
     """
     check_unused(path)
+    with _filled_folder(path) as temporary:
+        yield temporary
+        sync_folder(temporary)
+        temporary.rename(path)
+
+
+@dataclass
+class NumberedFolder:
+    """A folder that is being filled, and the name that it gets.
+
+    Attributes:
+        temporary: where to write.
+        path: its later place; settled when it is complete.
+    """
+
+    temporary: Path
+    path: Path
+
+
+@contextmanager
+def new_numbered_folder(path: Path) -> Iterator[NumberedFolder]:
+    """As ``new_folder``, and where there is something of this name, the next free one.
+
+    Several processes may ask for the same name: each gets one of its own.
+
+    Raises:
+        NewFolderError: writing fails.
+    """
+    with _filled_folder(path) as temporary:
+        folder = NumberedFolder(temporary, path)
+        yield folder
+        sync_folder(temporary)
+        for number in count(1):
+            folder.path = path if number == 1 else path.with_name(f"{path.name}-{number}")
+            if os.path.lexists(folder.path):
+                continue
+            try:
+                temporary.rename(folder.path)
+                return
+            except OSError as error:
+                # Another process was faster.
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    raise
+
+
+@contextmanager
+def _filled_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         yield temporary
-        sync_folder(temporary)
-        temporary.rename(path)
     except OSError as error:
         raise NewFolderError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
@@ -106,6 +153,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def read_replaced(path: Path) -> str:
+    """Reads a table of a run, in which a replacement character stands for what is not UTF-8.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return read_bytes(path, MAX_TABLE_BYTES).decode(errors="replace")
+    except FileError as error:
+        raise OSError(errno.EIO, str(error)) from None
+
+
 def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     """Drops the lines of a file that are unwanted, and a last line without its newline.
 
@@ -116,10 +175,6 @@ def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     Raises:
         OSError: the file cannot be read or written.
     """
-    try:
-        content = read_bytes(path, MAX_TABLE_BYTES)
-    except FileError as error:
-        raise OSError(errno.EIO, str(error)) from None
-    lines = content.split(b"\n")[:-1]  # what follows the last newline is torn
-    kept = [line for line in (raw.decode(errors="replace") for raw in lines) if wanted(line)]
+    lines = read_replaced(path).split("\n")[:-1]  # what follows the last newline is torn
+    kept = [line for line in lines if wanted(line)]
     write_text_atomically(path, "".join(f"{line}\n" for line in kept))

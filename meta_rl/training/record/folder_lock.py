@@ -13,6 +13,10 @@ class FolderLockError(SentenceError):
     """A folder that another process writes, or that cannot be written; one sentence."""
 
 
+class FolderInUseError(FolderLockError):
+    """A folder that another process writes."""
+
+
 def lock_folder(path: Path) -> IO[bytes]:
     """Keeps other processes from writing a folder until the returned file is closed.
 
@@ -31,7 +35,7 @@ def lock_folder(path: Path) -> IO[bytes]:
         file.seek(0)
         owner = file.read(20).decode(errors="replace").strip()
         file.close()
-        raise FolderLockError(f"{path} is being written by process {owner}") from None
+        raise FolderInUseError(f"{path} is being written by process {owner}") from None
     except OSError as error:
         file.close()
         raise FolderLockError(f"{path} cannot be locked: {error.strerror}") from None
@@ -39,3 +43,16 @@ def lock_folder(path: Path) -> IO[bytes]:
     file.write(f"{os.getpid()}\n".encode())
     file.flush()
     return file
+
+
+def why_locked(path: Path) -> str:
+    """The sentence of another process that writes a folder, or '' where nobody does.
+
+    Raises:
+        FolderLockError: as ``lock_folder``, for other reasons.
+    """
+    try:
+        lock_folder(path).close()
+    except FolderInUseError as error:
+        return str(error)
+    return ""

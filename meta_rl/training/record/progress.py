@@ -9,9 +9,8 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.record.plain_line import PlainTable, print_line
 
 _NUM_ROWS = 15
 
@@ -74,7 +73,7 @@ class Progress:
         row = self._row(record)
         if self._live is None:
             cells = (form.format(x) for form, x in zip(self._forms.values(), row, strict=True))
-            self._console.print("  ".join(cells), soft_wrap=True, highlight=False)
+            print_line(self._console, "  ".join(cells))
         else:
             self._rows.append(row)
             self._live.update(self._table())
@@ -107,8 +106,8 @@ class Progress:
             str(eta),
         ]
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False)
+    def _table(self) -> PlainTable:
+        table = PlainTable(box=None, pad_edge=False)
         for column in self._forms:
             table.add_column(column)
         for row in self._rows:

@@ -4,10 +4,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Self
 
 from meta_rl.config import AnyConfig, config_to_yaml
@@ -48,15 +50,29 @@ class RunDirectory:
         """One row per evaluation episode."""
         return self.path / "evaluation.csv"
 
-    def record_resume(self, config: AnyConfig) -> None:
-        """Records that this process continues the run, perhaps with other settings."""
+    def record_resume(
+        self,
+        config: AnyConfig,
+        meta_iteration: int = 0,
+        changed: Mapping[str, tuple[Any, Any]] = MappingProxyType({}),
+    ) -> None:
+        """Records that this process continues the run, perhaps with other settings.
+
+        Args:
+            config: the settings from now on.
+            meta_iteration: number of meta-iterations that are complete.
+            changed: settings that differ from those before, by name, with both values.
+        """
 
         def resume(facts: dict[str, Any]) -> None:
             facts.pop("finish_time", None)
             before = facts.get("resumed", [])
             if not isinstance(before, list):
                 raise FileError(f"{self._facts_file} should list in 'resumed' how the run went on")
-            facts["resumed"] = [*before, describe_process()]
+            resumed: dict[str, Any] = {**describe_process(), "meta_iteration": meta_iteration}
+            if changed:
+                resumed["changed_settings"] = {name: list(pair) for name, pair in changed.items()}
+            facts["resumed"] = [*before, resumed]
 
         # First, since a run that asks for more than it has done must not pass for a finished one.
         self._update_facts(resume)
@@ -120,16 +136,19 @@ def create_run_directory(config: AnyConfig, name: str) -> RunDirectory:
     Raises:
         RunDirectoryError: if the directory exists, or cannot be written.
     """
-    path = Path(config.run.dir) if config.run.dir else _unused_path(name, config.run.seed)
     facts = {
         "name": name,
         "seed": config.run.seed,
         "run_id": secrets.token_hex(8),
         **describe_process(),
     }
-    _refuse_existing(path)
     # Elsewhere first: a run directory that is there is whole, whenever the process ends.
-    partial = _make_folder(path)
+    if config.run.dir:
+        path = Path(config.run.dir)
+        _refuse_existing(path)
+        partial = _make_folder(path)
+    else:
+        path, partial = _make_unnamed_folder(name, config.run.seed)
     lock = _lock(partial)
     try:
         _write_config(partial / "config.yaml", config)
@@ -193,23 +212,43 @@ def _refuse_existing(path: Path) -> None:
 def _make_folder(path: Path) -> Path:
     """Makes the folder in which ``path`` is prepared, or takes the one that a crash has left."""
     try:
-        partial = path.with_name(f".{path.name}.partial")
+        partial = _partial(path)
         partial.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunDirectoryError(f"{path} cannot be made: {reason}") from None
+        raise _cannot_be_made(path, error) from None
     return partial
 
 
-def _unused_path(name: str, seed: int) -> Path:
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _cannot_be_made(path: Path, error: OSError | ValueError) -> RunDirectoryError:
+    reason = getattr(error, "strerror", None) or error
+    return RunDirectoryError(f"{path} cannot be made: {reason}")
+
+
+def _make_unnamed_folder(name: str, seed: int) -> tuple[Path, Path]:
+    """The first free name of this second, and the folder in which that run is prepared.
+
+    Several processes may look for one at the same time. Making the folder decides which of them has
+    the name: until it is renamed nobody else can make it, and then the name is taken.
+    """
     stem = f"{name}-seed{seed}-{datetime.now():%Y%m%d-%H%M%S}"
-    path = Path("runs", stem)
-    # Two runs may start in the same second.
-    number = 2
-    while path.exists():
-        path = Path("runs", f"{stem}-{number}")
-        number += 1
-    return path
+    for number in count(1):
+        path = Path("runs", stem if number == 1 else f"{stem}-{number}")
+        try:
+            partial = _partial(path)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.mkdir()
+        except FileExistsError:
+            continue
+        except (OSError, ValueError) as error:
+            raise _cannot_be_made(path, error) from None
+        if not os.path.lexists(path):
+            return path, partial
+        partial.rmdir()
+    raise AssertionError("numbers do not end")
 
 
 def _lock(path: Path) -> IO[bytes]:

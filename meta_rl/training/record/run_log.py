@@ -159,6 +159,7 @@ class RunLog:
             self._config,
             state.plain_values(),
             state.best,
+            also_kept=state.validations.needed_checkpoints,
         )
         self._last_checkpoint = state.meta_iteration
 

@@ -1,1 +1,1 @@
-"""Policies that runs have left behind, adapted to held-out tasks and set side by side."""
+"""Policies that runs have left behind, adapted to test tasks and set side by side."""

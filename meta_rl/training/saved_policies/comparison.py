@@ -1,4 +1,4 @@
-"""Several policies on the same held-out tasks: runs of a setting, and references beside them."""
+"""Several policies on the same tasks: runs of a setting, and references beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from meta_rl.config import Config, config_from_mapping
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.evaluation import Evaluation
+from meta_rl.training.evaluation_tasks import TaskOrigin
 from meta_rl.training.saved_policies.saved_policy import SavedPolicy, evaluate_policy
 
 
@@ -61,13 +62,13 @@ class Comparison:
     Attributes:
         groups: the runs, then the references.
         task_parameter_names: of the environment.
-        task_source: where the tasks are from, in words.
+        tasks: where the tasks are from.
         warnings: sentences that belong to the numbers.
     """
 
     groups: tuple[PolicyGroup, ...]
     task_parameter_names: tuple[str, ...]
-    task_source: str
+    tasks: TaskOrigin
     warnings: tuple[str, ...]
 
     @property

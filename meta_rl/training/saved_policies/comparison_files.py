@@ -70,7 +70,8 @@ def comparison_summary(comparison: Comparison) -> dict[str, Any]:
         "env": config.env.model_dump(mode="json"),
         "horizon": config.rollout.horizon,
         "tasks": {
-            "source": comparison.task_source,
+            "source": comparison.tasks.words,
+            "held_out": comparison.tasks.held_out,
             "parameters": list(comparison.task_parameter_names),
             "values": first.curve.task.tolist(),
         },

@@ -1,8 +1,8 @@
 """What ``meta-rl evaluate`` does between its options and its files."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,16 @@ import numpy as np
 from meta_rl.config import Config
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.training.evaluation import Evaluation
+from meta_rl.training.evaluation_tasks import (
+    TaskOrigin,
+    finite_training_tasks,
+    origin_of_test_tasks,
+)
+from meta_rl.training.record.atomic_files import (
+    NumberedFolder,
+    new_folder,
+    new_numbered_folder,
+)
 from meta_rl.training.saved_policies.comparison import (
     Comparison,
     ComparisonError,
@@ -25,6 +35,7 @@ from meta_rl.training.saved_policies.comparison import (
 )
 from meta_rl.training.saved_policies.held_out_tasks import (
     TaskSelectionError,
+    chosen_origin,
     extrapolation_warning,
     grid_of_tasks,
     read_tasks,
@@ -48,7 +59,7 @@ class LoadedGroup:
 
 @dataclass(frozen=True)
 class TaskChoice:
-    """Which held-out tasks; at most one of the three is given, none stands for the settings'.
+    """Which tasks; at most one of the three is given, none stands for the settings'.
 
     Attributes:
         num_tasks: draw so many.
@@ -131,7 +142,7 @@ def compare(
     config = loaded[0].policies[0].config
     with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
         names = env.task_parameter_names
-        tasks, source = choose_tasks(env, choice, config)
+        tasks, origin = choose_tasks(env, choice, config)
         warnings = [extrapolation_warning(env, tasks)]
     for group in loaded:
         warnings += [_mixture_warning(group), *(w for p in group.policies for w in p.warnings)]
@@ -148,11 +159,13 @@ def compare(
                 )
                 policies.append(evaluator.evaluate(saved, keep))
             groups.append(PolicyGroup(group.name, group.is_reference, tuple(policies)))
-    return Comparison(tuple(groups), names, source, tuple(filter(None, warnings)))
+    return Comparison(tuple(groups), names, origin, tuple(filter(None, warnings)))
 
 
-def choose_tasks(env: ShardedEnv, choice: TaskChoice, config: Config) -> tuple[np.ndarray, str]:
-    """The tasks [M, P], and where they are from in words.
+def choose_tasks(
+    env: ShardedEnv, choice: TaskChoice, config: Config
+) -> tuple[np.ndarray, TaskOrigin]:
+    """The tasks [M, P], and where they are from.
 
     Raises:
         TaskSelectionError: there are no such tasks, or more than one choice was made.
@@ -162,12 +175,17 @@ def choose_tasks(env: ShardedEnv, choice: TaskChoice, config: Config) -> tuple[n
         options = (f"--{name.replace('_', '-')}" for name in given)
         raise TaskSelectionError(f"choose one of {' and '.join(options)}")
     if choice.grid is not None:
-        return grid_of_tasks(env, choice.grid), "an even grid over the task range"
+        tasks = grid_of_tasks(env, choice.grid)
+        is_finite = finite_training_tasks(env) is not None
+        words = "every known task" if is_finite else "an even grid over the task range"
+        return tasks, chosen_origin(env, tasks, words)
     if choice.file is not None:
-        return read_tasks(choice.file, env.task_parameter_names), str(choice.file)
+        tasks = read_tasks(choice.file, env.task_parameter_names)
+        return tasks, chosen_origin(env, tasks, f"the tasks of {choice.file}")
     evaluation = config.evaluation
     tasks = sampled_tasks(env, evaluation.num_tasks, evaluation.seed)
-    return tasks, f"held-out test tasks drawn with seed {evaluation.seed}"
+    origin = origin_of_test_tasks(env, tasks, config.run.seed)
+    return tasks, replace(origin, words=f"{origin.words}, drawn with seed {evaluation.seed}")
 
 
 def evaluation_folder(runs: Sequence[Path], kind: str = "evaluation") -> Path:
@@ -187,6 +205,25 @@ def evaluation_folder(runs: Sequence[Path], kind: str = "evaluation") -> Path:
     while path.exists():
         path, number = folder / f"{stem}-{number}", number + 1
     return path
+
+
+@contextmanager
+def output_folder(out: Path | None, folder: Path) -> Iterator[NumberedFolder]:
+    """The folder that a command fills.
+
+    Args:
+        out: as the user wants it.
+        folder: where ``out`` is None, this or the next free name.
+
+    Raises:
+        NewFolderError: ``out`` exists, or writing fails.
+    """
+    if out is None:
+        with new_numbered_folder(folder) as numbered:
+            yield numbered
+    else:
+        with new_folder(out) as temporary:
+            yield NumberedFolder(temporary, out)
 
 
 def _paths_of_references(references: Sequence[str]) -> dict[str, list[Path | None]]:

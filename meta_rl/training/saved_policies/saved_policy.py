@@ -23,6 +23,7 @@ from meta_rl.training.evaluation import Evaluation, evaluate
 from meta_rl.training.record.trusted_runs import check_trusted, trust_run
 from meta_rl.training.rl_experiment import evaluation_settings, make_inner_loop
 from meta_rl.training.saved_policies.held_out_tasks import sampled_tasks
+from meta_rl.training.saved_policies.run_settings import settings_of_run
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.types import Params
 
@@ -61,9 +62,11 @@ def load_policy(path: Path, *, trust: bool = False) -> SavedPolicy:
     checkpoint = _best_checkpoint(path) or load_checkpoint(path)
     if not isinstance(checkpoint.config, Config):
         raise CheckpointError(f"{path} is a run on supervised tasks, which has no policy")
-    (trust_run if trust else check_trusted)(path, checkpoint.config)
+    config = settings_of_run(path, checkpoint.config)
+    assert isinstance(config, Config)
+    (trust_run if trust else check_trusted)(path, config)
     return SavedPolicy(
-        path, checkpoint.meta_iteration, checkpoint.params, checkpoint.config, checkpoint.warnings
+        path, checkpoint.meta_iteration, checkpoint.params, config, checkpoint.warnings
     )
 
 
@@ -81,7 +84,7 @@ def untrained_policy(saved: SavedPolicy) -> SavedPolicy:
 def evaluate_policy(
     saved: SavedPolicy, tasks: np.ndarray | None = None, env: ShardedEnv | None = None
 ) -> Evaluation:
-    """Adapts a saved policy to held-out tasks, as its settings say.
+    """Adapts a saved policy to test tasks, as its settings say.
 
     With the settings that the run had, the tasks are the test tasks that training ended with, and
     so are the returns, bit for bit on the same device.

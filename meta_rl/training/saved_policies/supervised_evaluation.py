@@ -24,6 +24,7 @@ from meta_rl.training.checkpoint import (
     read_best,
 )
 from meta_rl.training.saved_policies.comparison import ComparisonError
+from meta_rl.training.saved_policies.run_settings import settings_of_run
 from meta_rl.training.seeding import RandomStreams, Split
 from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.training.supervised_experiment import SupervisedExperiment
@@ -160,7 +161,7 @@ def _load(path: Path) -> SavedInitialisation:
     best = read_best(path)
     source = path if best is None else checkpoint_path(path, best.meta_iteration)
     checkpoint = load_checkpoint(source)
-    config = checkpoint.config
+    config = settings_of_run(path, checkpoint.config)
     if not isinstance(config, SineRunConfig | FewShotRunConfig):
         raise CheckpointError(f"{path} is no run on supervised tasks")
     return SavedInitialisation(

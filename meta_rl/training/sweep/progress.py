@@ -8,9 +8,9 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
-from meta_rl.training.record.plain_line import print_line
+from meta_rl.training.record.plain_line import PlainTable, print_line
 from meta_rl.training.sweep.scheduler import RunState, WatchedRun
 
 _LINE_EVERY_S = 60.0
@@ -28,6 +28,7 @@ class SweepProgress:
         self._console = console
         self._watched = watched
         self._states: list[RunState] = [entry.state for entry in watched]
+        self._obstacles = [""] * len(watched)
         self._last_line = [time.monotonic()] * len(watched)
         self._live = (
             Live(self._table(), console=console, auto_refresh=False)
@@ -40,6 +41,9 @@ class SweepProgress:
         for index, entry in enumerate(self._watched):
             changed = entry.state != self._states[index]
             self._states[index] = entry.state
+            if entry.obstacle and entry.obstacle != self._obstacles[index]:
+                self.note(f"{entry.run.name}: waiting, since {entry.obstacle}")
+            self._obstacles[index] = entry.obstacle
             now = time.monotonic()
             due = entry.state == "running" and now - self._last_line[index] >= _LINE_EVERY_S
             if changed and entry.state == "failed":
@@ -64,7 +68,7 @@ class SweepProgress:
             self._live.stop()
 
     def _table(self) -> Group:
-        table = Table(box=None, pad_edge=False)
+        table = PlainTable(box=None, pad_edge=False)
         for column in ("run", "state", "iteration", "return or loss", "ETA"):
             table.add_column(column)
         num_rows = max(1, self._console.height - _OTHER_ROWS)
@@ -73,7 +77,7 @@ class SweepProgress:
             shown = sorted(shown, key=lambda entry: _ORDER.index(entry.state))[:num_rows]
         for entry in shown:
             table.add_row(entry.run.name, *describe(entry))
-        return Group(table, summary(self._watched))
+        return Group(table, Text(summary(self._watched)))
 
 
 def describe(entry: WatchedRun) -> tuple[str, str, str, str]:

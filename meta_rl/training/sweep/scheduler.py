@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from meta_rl.training.record.folder_lock import FolderLockError, why_locked
 from meta_rl.training.record.run_directory import is_finished
 from meta_rl.training.sweep.index import SweepRun
 from meta_rl.training.sweep.run_status import RunStatus, read_status
@@ -28,6 +30,7 @@ class WatchedRun:
         state: what it does.
         status: how far it is.
         error: why it failed, in one sentence.
+        obstacle: why it cannot start yet, in one sentence.
     """
 
     run: SweepRun
@@ -35,6 +38,7 @@ class WatchedRun:
     state: RunState = "waiting"
     status: RunStatus = field(default_factory=RunStatus)
     error: str = ""
+    obstacle: str = ""
 
 
 def watch(run: SweepRun, num_meta_iterations: int) -> WatchedRun:
@@ -54,7 +58,8 @@ def work_through(
 ) -> None:
     """Runs all that wait; their states say how it went.
 
-    A run that fails does not keep the others from running. When asked to stop, the runs are asked
+    A run that fails does not keep the others from running. One that another process still writes,
+    because a sweep was killed for example, waits for that. When asked to stop, the runs are asked
     to save and end, and those that wait are not started.
 
     Args:
@@ -70,8 +75,8 @@ def work_through(
     next_status = 0.0
     try:
         while (waiting or running) and not should_stop():
-            while waiting and len(running) < num_jobs:
-                entry = waiting.pop(0)
+            for entry in _startable(waiting, num_jobs - len(running)):
+                waiting.remove(entry)
                 if process := _start(entry, num_threads, sets_num_threads):
                     running.append((entry, process))
             for entry, process in running:
@@ -89,7 +94,31 @@ def work_through(
         show()
 
 
+def _startable(waiting: Sequence[WatchedRun], num_wanted: int) -> list[WatchedRun]:
+    """The first runs that wait and that no other process writes."""
+    chosen: list[WatchedRun] = []
+    for entry in waiting:
+        if len(chosen) == num_wanted:
+            break
+        entry.obstacle = _obstacle(entry.run.path)
+        if not entry.obstacle:
+            chosen.append(entry)
+    return chosen
+
+
+def _obstacle(run_directory: Path) -> str:
+    if not run_directory.exists():
+        return ""
+    try:
+        return why_locked(run_directory)
+    except FolderLockError:
+        return ""  # its own process says so in its log
+
+
 def _start(entry: WatchedRun, num_threads: int, sets_num_threads: bool) -> TrainingProcess | None:
+    if is_finished(entry.run.path):  # by the process that wrote it meanwhile
+        entry.state, entry.status = "finished", read_status(entry.run.path)
+        return None
     try:
         process = TrainingProcess(
             entry.run, num_threads=num_threads, sets_num_threads=sets_num_threads

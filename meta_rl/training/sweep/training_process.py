@@ -12,6 +12,7 @@ from meta_rl.config import load_config
 from meta_rl.training.record.atomic_files import open_own_file
 from meta_rl.training.record.trusted_runs import id_with_module
 from meta_rl.training.sweep.index import SweepRun
+from meta_rl.training.sweep.lifeline import LIFELINE
 
 _ERROR = "Error: "
 
@@ -19,7 +20,8 @@ _ERROR = "Error: "
 class TrainingProcess:
     """``meta-rl train`` at work on a run, which it starts or resumes.
 
-    It leads a session of its own, so that Ctrl-C in a terminal reaches it only through ``stop``.
+    It leads a session of its own, so that Ctrl-C in a terminal reaches it only through ``stop``. It
+    ends with this process, even if that is killed.
     """
 
     def __init__(self, run: SweepRun, *, num_threads: int, sets_num_threads: bool) -> None:
@@ -41,7 +43,7 @@ class TrainingProcess:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # see ``lifeline``
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=_environment(run, num_threads),
@@ -55,11 +57,16 @@ class TrainingProcess:
 
     def poll(self) -> int | None:
         """The exit status, or None while it runs."""
-        return self._process.poll()
+        status = self._process.poll()
+        if status is not None:
+            self._let_go()
+        return status
 
     def wait(self) -> int:
         """The exit status, once it has ended."""
-        return self._process.wait()
+        status = self._process.wait()
+        self._let_go()
+        return status
 
     def stop(self) -> None:
         """Asks it to save and end."""
@@ -83,6 +90,10 @@ class TrainingProcess:
         if status > 128:
             return f"stopped by {_signal_name(status - 128)}"
         return lines[-1] if lines else f"ended with status {status}"
+
+    def _let_go(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _log_lines(self) -> list[str]:
         try:
@@ -112,7 +123,7 @@ def _environment(run: SweepRun, num_threads: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",  # the log of a process that is killed holds all that it said
         "WANDB_RUN_GROUP": run.sweep_path.absolute().name,
     }
-    return defaults | dict(os.environ)
+    return defaults | dict(os.environ) | {LIFELINE: "1"}
 
 
 def _signal_name(number: int) -> str:

@@ -22,8 +22,14 @@ from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import start_run
-from meta_rl.training.record.run_directory import is_finished
-from meta_rl.training.sweep.index import run_directories
+from meta_rl.training.record.run_directory import (
+    create_run_directory,
+    is_finished,
+    open_run_directory,
+)
+from meta_rl.training.sweep.index import create_sweep, run_directories
+from meta_rl.training.sweep.lifeline import LIFELINE
+from meta_rl.training.sweep.plan import make_plan
 
 CHECKOUT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "meta_rl"]
@@ -223,6 +229,72 @@ def test_ctrl_c_stops_all_runs_and_resuming_changes_nothing(tmp_path: Path, caps
     assert call("report", path, "--num-tasks", 2, "--steps", 1) == 0
     page = (path / "report.html").read_text()
     assert all(run.name in page for run in runs)
+
+
+def test_a_killed_sweep_takes_its_runs_with_it_and_goes_on_when_called_again(tmp_path: Path):
+    """SIGKILL of the sweep alone: its runs save and end, and a second call waits for that."""
+    path = tmp_path / "sweep"
+    settings = ["run.meta_iterations=30", "run.checkpoint_every=99", "evaluation.every=0"]
+    command = ["smoke", *settings, "run.seed=1..2", "--jobs", "2", "--dir", str(path)]
+    process = subprocess.Popen(
+        [*COMMAND, "sweep", *command],
+        stdout=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    runs = [path / "runs" / f"seed{seed}" for seed in (1, 2)]
+    wait_until(lambda: all(num_lines(run) > 2 for run in runs))
+    process.kill()
+    process.wait()
+    again = sweep(*command)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert all(is_finished(run) for run in runs)
+    for run in runs:
+        facts = json.loads((run / "run.json").read_text())
+        # What was saved at the end of the killed sweep was gone on with.
+        assert facts["resumed"][0]["meta_iteration"] > 2
+    wait_until(lambda: not processes_with(str(path)))
+
+
+def test_a_run_that_is_written_elsewhere_is_waited_for(tmp_path: Path):
+    path = tmp_path / "sweep"
+    command = ["smoke", "run.meta_iterations=1", "run.seed=1", "--dir", str(path)]
+    run = path / "runs" / "run"
+    config = load_config("smoke", ["run.meta_iterations=1", "run.seed=1", f"run.dir={run}"])
+    create_sweep(path, make_plan(command[0], command[1:3]))
+    create_run_directory(config, "run").close()
+    with open_run_directory(run):
+        process = subprocess.Popen(
+            [*COMMAND, "sweep", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "waiting" in line and "process" in line:
+                break
+        time.sleep(1.0)
+        assert process.poll() is None
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert lines[-1] == (f"run: waiting, since {run} is being written by process {os.getpid()}\n")
+    assert "run: finished" in out
+    assert is_finished(run)
+
+
+def test_a_training_whose_starter_has_gone_before_it_could_look_ends(tmp_path: Path):
+    process = subprocess.Popen(
+        [*COMMAND, "train", "smoke", "run.meta_iterations=99999", f"run.dir={tmp_path / 'run'}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={**environment(), LIFELINE: "1"},
+        start_new_session=True,
+    )
+    process.stdin.close()
+    assert process.wait(timeout=60) in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 def call(*arguments: object) -> int:

@@ -28,6 +28,18 @@ function learningSeries(curves, table, axis, marks) {
   });
 }
 
+/** What is left out of long curves, in words, or "". */
+function thinningText(curves, table) {
+  const thinned = curves.filter((curve) =>
+    curve[table].meta_iteration.length < curve.num_recorded[table]);
+  if (thinned.length === 0) return "";
+  const counts = thinned.map((curve) =>
+    `${curve[table].meta_iteration.length} of ${curve.num_recorded[table]} points`
+    + (curves.length > 1 ? ` of ${curve.run}` : ""));
+  return ` Picture and table are thinned to ${counts.join(", ")}: the ends, and the least and the`
+    + " greatest value of every stretch.";
+}
+
 function learningChart(label, curves, table, axis, marks) {
   const present = curves.filter((curve) => curve[table].meta_iteration.length > 0);
   if (present.length === 0) return null;
@@ -38,7 +50,8 @@ function learningChart(label, curves, table, axis, marks) {
   return chart({
     label,
     description: `At the end ${ends.map((end, index) =>
-      (present.length > 1 ? `of ${present[index].run}: ${end}` : end)).join("; ")}.`,
+      (present.length > 1 ? `of ${present[index].run}: ${end}` : end)).join("; ")}.`
+      + thinningText(present, table),
     x: X_AXES[axis], y: { label: "undiscounted return" }, height: 300,
     series: learningSeries(present, table, axis, marks),
     columns: ["run", "meta-iteration", "env steps",
@@ -91,7 +104,11 @@ function showLearning(report) {
         curves, "kl", axis)].filter(Boolean)),
   ].filter(Boolean));
   section.append(
-    element("p", { class: "quiet" }, "Bands are 95 % intervals over tasks."),
+    element("p", { class: "quiet" }, "Bands are 95 % intervals over tasks.",
+      ...["training", "validation"].map((table) => {
+        const text = thinningText(curves, table);
+        return text ? ` ${table === "training" ? "Training" : "Validation"} tasks:${text}` : "";
+      })),
     segmented("Over", [["meta_iteration", "meta-iterations"], ["env_steps", "env steps"]],
       "meta_iteration", draw),
     box);

@@ -18,7 +18,7 @@ function showHead(report) {
   const names = runs.map((run) => run.name).join(", ");
   document.getElementById("subtitle").textContent =
     `${runs.length === 1 ? "Run" : `${runs.length} runs:`} ${names}. `
-    + `Adaptation to ${plural(tasks.rows.length, "held-out task")}, `
+    + `Adaptation to ${plural(tasks.rows.length, evaluation.held_out ? "held-out task" : "task")}, `
     + `${plural(evaluation.episodes_per_task, "episode")} per task and step.`;
   const figures = adaptation.mean.map((mean, step) => keyFigure(
     step === 0 ? "Return before adapting" : `Return after ${plural(step, "step")}`,

@@ -46,8 +46,15 @@ def report(folder, name, preset):
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports") / "runs"
+    plane = report(folder.parent / "a<", HOSTILE, "navigation")
+    thinned = plane.with_name("thinned.html")
+    # As if the run had been so long that its two points are what is left of many.
+    text = plane.read_text(encoding="utf-8")
+    text = text.replace('"num_recorded":{"training":2', '"num_recorded":{"training":100000')
+    thinned.write_text(text, encoding="utf-8")
     return {
-        "plane": report(folder.parent / "a<", HOSTILE, "navigation"),
+        "plane": plane,
+        "thinned": thinned,
         "solids": report(folder, "cheetah", "half_cheetah_vel"),
     }
 
@@ -88,6 +95,12 @@ def open_page(browser, reports):
 
 
 VIEWS = pytest.mark.parametrize("view", ["plane", "solids"])
+
+
+def test_a_curve_that_was_thinned_says_so(open_page):
+    words = "Picture and table are thinned to 2 of 100000 points: the ends, and the least and the"
+    assert words in open_page("thinned").locator("#learning").inner_text()
+    assert "thinned" not in open_page("plane").locator("#learning").inner_text()
 
 
 def picture(page):

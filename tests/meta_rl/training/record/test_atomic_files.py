@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.training.record.atomic_files import NewFolderError, new_folder
+from meta_rl.training.record.atomic_files import (
+    NewFolderError,
+    new_folder,
+    new_numbered_folder,
+)
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path):
@@ -47,3 +51,18 @@ def test_one_that_appeared_meanwhile_is_kept(tmp_path: Path):
         (path / "b").write_text("mine")
     assert [file.name for file in path.iterdir()] == ["b"]
     assert [folder.name for folder in tmp_path.iterdir()] == ["new"]
+
+
+def test_of_several_folders_of_one_name_each_gets_a_number_when_it_is_complete(tmp_path: Path):
+    path = tmp_path / "evaluation-20300101"
+    with new_numbered_folder(path) as first:
+        (first.temporary / "file").write_text("first")
+        # Another process was faster.
+        path.mkdir()
+        (path / "file").write_text("other")
+    assert first.path == tmp_path / "evaluation-20300101-2"
+    assert (first.path / "file").read_text() == "first"
+    assert (path / "file").read_text() == "other"
+    with pytest.raises(NewFolderError, match="cannot be written"), new_numbered_folder(path):
+        raise OSError(28, "No space left on device")
+    assert len(list(tmp_path.iterdir())) == 2

@@ -193,3 +193,54 @@ def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path):
     assert provenance._git_state(package) == {"commit": commit, "dirty": False}
     (package / "__init__.py").write_text("x = 2\n")
     assert provenance._git_state(package) == {"commit": commit, "dirty": True}
+
+
+MAKE_RUNS = """
+import datetime
+import sys
+
+from meta_rl.config import config_from_mapping
+from meta_rl.training.record import run_directory
+
+
+class Noon:
+    @staticmethod
+    def now(*zone):
+        return datetime.datetime(2030, 1, 1, 12)
+
+
+run_directory.datetime = Noon
+config = config_from_mapping({"env": {"id": "A-v0"}}, "test")
+run_directory.describe_process()  # imports what is slow
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(8):
+    with run_directory.create_run_directory(config, "name") as run:
+        print(run.path, flush=True)
+"""
+
+
+def test_processes_that_start_in_the_same_second_get_the_next_names(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(meta_rl.__file__).parents[1])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKE_RUNS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    made = [line for process in processes for line in process.communicate()[0].split()]
+    assert [process.returncode for process in processes] == [0] * 4
+    stem = "runs/name-seed0-20300101-120000"
+    assert sorted(made) == sorted([stem, *(f"{stem}-{number}" for number in range(2, 33))])
+    assert {f"runs/{path.name}" for path in (tmp_path / "runs").iterdir()} == set(made)
+    assert all((tmp_path / path / "run.json").is_file() for path in made)

@@ -300,7 +300,6 @@ IMPOSTORS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("impostor", IMPOSTORS)
 @pytest.mark.parametrize("file", [*FILES, ".lock"])
 def test_what_is_no_file_is_not_waited_for(made, file: str, impostor: str):
@@ -498,7 +497,6 @@ def test_any_damage_of_mini_imagenet(tmp_path: Path, file: str):
     damage_and_read()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("impostor", IMPOSTORS)
 def test_no_file_of_a_data_set_is_waited_for(tmp_path: Path, impostor: str):
     (tmp_path / "o").mkdir()

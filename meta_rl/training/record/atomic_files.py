@@ -153,6 +153,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def read_replaced(path: Path) -> str:
+    """Reads a table of a run, in which a replacement character stands for what is not UTF-8.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return read_bytes(path, MAX_TABLE_BYTES).decode(errors="replace")
+    except FileError as error:
+        raise OSError(errno.EIO, str(error)) from None
+
+
 def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     """Drops the lines of a file that are unwanted, and a last line without its newline.
 
@@ -163,10 +175,6 @@ def keep_lines(path: Path, wanted: Callable[[str], bool]) -> None:
     Raises:
         OSError: the file cannot be read or written.
     """
-    try:
-        content = read_bytes(path, MAX_TABLE_BYTES)
-    except FileError as error:
-        raise OSError(errno.EIO, str(error)) from None
-    lines = content.split(b"\n")[:-1]  # what follows the last newline is torn
-    kept = [line for line in (raw.decode(errors="replace") for raw in lines) if wanted(line)]
+    lines = read_replaced(path).split("\n")[:-1]  # what follows the last newline is torn
+    kept = [line for line in lines if wanted(line)]
     write_text_atomically(path, "".join(f"{line}\n" for line in kept))

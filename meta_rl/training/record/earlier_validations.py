@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from meta_rl.training.record.atomic_files import write_text_atomically
+from meta_rl.reading import parse_json
+from meta_rl.training.record.atomic_files import read_replaced, write_text_atomically
 
 _PREFIX, _IS_BEST = "validation_", "is_best"
 
@@ -59,7 +60,7 @@ def set_validations_aside(run: Path, until: int) -> None:
     """
     split = f"validation_until_{until}"
     table = run / "evaluation.csv"
-    was_set_aside = table.exists() and f",{split}," in table.read_text(errors="replace")
+    was_set_aside = table.exists() and f",{split}," in read_replaced(table)
 
     def row(cells: list[str]) -> list[str] | None:
         if cells[1:2] != ["validation"]:
@@ -82,7 +83,10 @@ def _tells_validation(name: str) -> bool:
 
 def _of_row(change: Callable[[list[str]], list[str] | None]) -> Callable[[str], str | None]:
     def change_line(line: str) -> str | None:
-        cells = next(csv.reader([line]), [])
+        try:
+            cells = next(csv.reader([line]), [])
+        except csv.Error:
+            return line  # damaged, as below
         changed = change(cells)
         if changed is None or changed == cells:
             return None if changed is None else line
@@ -100,7 +104,7 @@ def _of_record(
         if f'"{_PREFIX}' not in line:
             return line
         try:
-            values = json.loads(line)
+            values = parse_json(line)
         except ValueError:
             return line  # damaged, and left for those who read it to say so
         if not isinstance(values, dict):
@@ -115,7 +119,7 @@ def _rewrite(path: Path, change: Callable[[str], str | None]) -> None:
     """Changes the lines of a file; None removes one. A torn last line stays torn."""
     if not path.exists():
         return
-    *lines, rest = path.read_bytes().decode(errors="replace").split("\n")
+    *lines, rest = read_replaced(path).split("\n")
     changed = [change(line) for line in lines]
     if changed != lines:
         kept = [line for line in changed if line is not None]

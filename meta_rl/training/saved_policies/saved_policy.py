@@ -63,9 +63,9 @@ def load_policy(path: Path, *, trust: bool = False) -> SavedPolicy:
     checkpoint = _best_checkpoint(path) or load_checkpoint(path)
     if not isinstance(checkpoint.config, Config):
         raise CheckpointError(f"{path} is a run on supervised tasks, which has no policy")
-    (trust_run if trust else check_trusted)(path, checkpoint.config)
     config = settings_of_run(path, checkpoint.config)
     assert isinstance(config, Config)
+    (trust_run if trust else check_trusted)(path, config)
     return SavedPolicy(
         path, checkpoint.meta_iteration, checkpoint.params, config, checkpoint.warnings
     )

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from meta_rl.models.linear_baseline import baseline_value
 from meta_rl.models.observation_normaliser import ObservationNormaliser
-from meta_rl.ops.masked import rounding_of, standardise, weighted_std
+from meta_rl.ops.masked import is_rounding, rounding_of, standardise, weighted_std
 from meta_rl.ops.returns import discounted_sums, generalised_advantages
 from meta_rl.types import PolicyGradientBatch, RolloutBatch
 
@@ -50,8 +50,8 @@ def policy_gradient_batch(
         gae_lambda=gae_lambda,
     )
     # Zero before standardising: a trust region makes a step of full length of any gradient.
-    informative = _is_informative(advantage, return_to_go, weight)
-    advantage = torch.where(informative, advantage, 0.0)
+    uninformative = _is_uninformative(advantage, return_to_go, weight)
+    advantage = torch.where(uninformative, 0.0, advantage)
     return PolicyGradientBatch(
         observation=observation,
         action=rollouts.action,
@@ -61,8 +61,10 @@ def policy_gradient_batch(
     )
 
 
-def _is_informative(advantage: Tensor, return_to_go: Tensor, weight: Tensor) -> Tensor:
-    """Whether a task's advantages, and its returns at equal times, are more than rounding.
+def _is_uninformative(advantage: Tensor, return_to_go: Tensor, weight: Tensor) -> Tensor:
+    """Whether a task's advantages, or its returns at equal times, are nothing but rounding.
+
+    What is not finite is no rounding: it stays, and is found by the checks that follow.
 
     Args:
         advantage: [M, E, T].
@@ -81,4 +83,4 @@ def _is_informative(advantage: Tensor, return_to_go: Tensor, weight: Tensor) -> 
     spread = torch.minimum(
         weighted_std(advantage, weight), weighted_std(return_to_go - mean, weight)
     )
-    return spread > rounding
+    return is_rounding(spread, rounding)

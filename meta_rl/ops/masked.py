@@ -36,6 +36,11 @@ def rounding_of(x: Tensor, weight: Tensor) -> Tensor:
     return 4.0 * torch.finfo(x.dtype).eps * (x * weight).abs().amax((-2, -1), keepdim=True)
 
 
+def is_rounding(spread: Tensor, rounding: Tensor) -> Tensor:
+    """Whether a spread is no greater than rounding; false where either is not finite."""
+    return (spread <= rounding) & torch.isfinite(rounding)
+
+
 def standardise(x: Tensor, weight: Tensor, *, min_std: float = 1e-8) -> Tensor:
     """Shifts and scales to zero mean and unit standard deviation over the last two axes.
 
@@ -43,11 +48,13 @@ def standardise(x: Tensor, weight: Tensor, *, min_std: float = 1e-8) -> Tensor:
         x: [..., E, T].
         weight: [..., E, T], 1 for real entries and 0 for padding, which comes back as zero.
         min_std: added to the standard deviation (not the variance), so that constant input
-            comes back as zero. So does input that is constant up to rounding.
+            comes back as zero. So does input that is constant up to rounding; what is not finite
+            makes the result so.
     """
     count = weight.sum((-2, -1), keepdim=True).clamp(min=1.0)
     # Summed in double: the rounding of a constant's mean would come back at unit size.
     mean = ((x * weight).sum((-2, -1), keepdim=True, dtype=torch.float64) / count).to(x.dtype)
     deviation = (x - mean) * weight
     std = weighted_std(deviation, weight)
-    return torch.where(std > rounding_of(x, weight), deviation / (std + min_std), 0.0)
+    constant = is_rounding(std, rounding_of(x, weight))
+    return torch.where(constant, 0.0, deviation / (std + min_std))

@@ -133,7 +133,8 @@ def test_a_task_with_784_entries_is_shown_by_its_ends_and_kept_whole(folder: Pat
     rows = [line.split("│") for line in lines if line.count("│") == 11]
     assert {row[4].strip() for row in rows} <= {"...", ""}
     assert any("best" in row[-2] for row in rows)
-    assert max(map(len, lines)) <= 140
+    tables = [line for line in lines if not line.startswith("Warning: ")]
+    assert max(map(len, tables)) <= 140
     assert "5 of the 784 entries of a task are shown." in lines
     assert len(lines) < 60
     with (out / "evaluation.csv").open(newline="") as file:

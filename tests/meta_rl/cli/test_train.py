@@ -253,19 +253,21 @@ def test_help(arguments):
 
 
 OPTIONS = {
-    "train": {"arguments", "--resume", "--print-config"},
+    "train": {"arguments", "--resume", "--print-config", "--trust"},
+    "check": {"arguments"},
     "report": {
         *("runs", "--out", "--force", "--reference", "--num-tasks", "--steps", "--device"),
+        "--trust",
     },
-    "sweep": {"arguments", "--jobs", "--dir", "--slurm", "--slurm-option"},
+    "sweep": {"arguments", "--jobs", "--dir", "--slurm", "--slurm-option", "--trust"},
     "evaluate": {
         *("runs", "--num-tasks", "--steps", "--episodes", "--step-size"),
         *("--later-step-size-ratio", "--seed", "--device", "--grid", "--tasks-file"),
-        *("--reference", "--out"),
+        *("--reference", "--out", "--trust"),
     },
     "visualize": {
         *("run", "--tasks", "--num-tasks", "--steps", "--seed", "--device", "--out"),
-        *("--video", "--gif", "--beside"),
+        *("--video", "--gif", "--beside", "--trust"),
     },
 }
 

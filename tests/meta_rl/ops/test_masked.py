@@ -78,3 +78,12 @@ def test_what_varies_by_rounding_alone_comes_back_as_zero(dtype, constant):
     assert (standardise(x, torch.ones_like(x)) == 0).all()
     x[0, 0] *= 1.001
     assert standardise(x, torch.ones_like(x)).std() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("bad", [torch.inf, -torch.inf, torch.nan])
+def test_what_is_not_finite_is_not_hidden(bad):
+    x = torch.ones(2, 3, 4)
+    x[1, 2, 3] = bad
+    standardised = standardise(x, torch.ones_like(x))
+    assert torch.equal(standardised[0], torch.zeros(3, 4))
+    assert not torch.isfinite(standardised[1]).all()

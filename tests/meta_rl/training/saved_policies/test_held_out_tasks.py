@@ -130,5 +130,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
     with pytest.raises(TaskSelectionError, match="cannot be read: it is a folder"):
         read_tasks(tmp_path, NAMES)
     (tmp_path / "bytes.csv").write_bytes(b"goal_x,goal_y\n\xff\xfe,1\n")
-    with pytest.raises(TaskSelectionError, match="not a text file in UTF-8"):
+    with pytest.raises(TaskSelectionError, match="not a CSV file in UTF-8"):
         read_tasks(tmp_path / "bytes.csv", NAMES)

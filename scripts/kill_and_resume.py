@@ -2,6 +2,7 @@
 """Kills training with SIGKILL at random instants, resumes it, and compares it with an unkilled run.
 
     .venv/bin/python scripts/kill_and_resume.py --kills 500
+    .venv/bin/python scripts/kill_and_resume.py --kills 60 --preset half_cheetah_vel --threads 2
 
 Half of the kills come after a random time, the other half just before a random file operation in
 the run directory (an open, a rename, a removal), because those instants are short. A run is killed
@@ -23,19 +24,28 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from rich.console import Console
 
 from meta_rl.config import Config, load_config
-from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training import rl_loop
 from meta_rl.training.checkpoint import find_checkpoints
 from meta_rl.training.jobs import resume_run, start_run
 from meta_rl.training.record.run_log import RunLog
 from meta_rl.training.rl_experiment import RLExperiment
 
-SETTINGS = ("run.device=cpu", "run.meta_iterations=6", "rollout.num_threads=1", "rollout.horizon=5")
+# A half-cheetah is chaotic, so that the smallest difference shows.
+SETTINGS = {
+    "smoke": ("rollout.horizon=5",),
+    "half_cheetah_vel": (
+        *("rollout.meta_batch_size=4", "rollout.episodes_per_task=10", "rollout.horizon=20"),
+        *("evaluation.num_tasks=4", "evaluation.episodes_per_task=4", "evaluation.every=2"),
+        "evaluation.num_adaptation_steps=1",
+    ),
+}
+ALL_SETTINGS = ("run.device=cpu", "run.meta_iterations=6")
 # What a run checkpoints and keeps; the numbers of a run do not depend on it.
 SCHEDULES = (
     ("run.checkpoint_every=1", "run.keep_checkpoints=1"),
@@ -64,16 +74,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--preset", choices=SETTINGS, default="smoke", help="trained at a small size"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of tensors, and as many of physics")
     arguments = parser.parse_args()
+    training = Training(arguments.preset, arguments.threads)
     draw = random.Random(arguments.seed)
     kills: collections.Counter[str] = collections.Counter()
     num_runs = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        unkilled, seconds = unkilled_run(folder / "unkilled")
+        unkilled, seconds = unkilled_run(training, folder / "unkilled")
         while kills.total() < arguments.kills:
             run = folder / "run"
-            kill_until_it_ends(run, draw, seconds, kills)
+            kill_until_it_ends(training, run, draw, seconds, kills)
             if difference := first_difference(unkilled, run):
                 kept = Path(tempfile.mkdtemp()) / "run"
                 shutil.move(run, kept)
@@ -85,22 +100,39 @@ def main() -> None:
     print(f"{kills.total()} kills over {num_runs} runs: nothing lost, nothing doubled")
 
 
-def unkilled_run(path: Path) -> tuple[Path, float]:
+class Training(NamedTuple):
+    """What is trained.
+
+    Attributes:
+        preset: a name in SETTINGS.
+        num_threads: of tensors, and as many of physics.
+    """
+
+    preset: str
+    num_threads: int
+
+
+def unkilled_run(training: Training, path: Path) -> tuple[Path, float]:
     """A run to compare with, and about how many seconds one takes."""
     for _ in range(2):  # the first one waits until the server has imported everything
         shutil.rmtree(path, ignore_errors=True)
         start = time.perf_counter()
-        if attempt(None, path, SCHEDULES[0]) != 0:
+        if attempt(None, training, path, SCHEDULES[0]) != 0:
             sys.exit("the run to compare with failed: see above")
     return path, time.perf_counter() - start
 
 
 def kill_until_it_ends(
-    path: Path, draw: random.Random, seconds: float, kills: collections.Counter[str]
+    training: Training,
+    path: Path,
+    draw: random.Random,
+    seconds: float,
+    kills: collections.Counter[str],
 ) -> None:
     """Starts a run, then kills and resumes it until one attempt gets through.
 
     Args:
+        training: of what.
         path: the run directory.
         draw: says when to kill.
         seconds: about how long a whole run takes.
@@ -110,9 +142,10 @@ def kill_until_it_ends(
     activity = PROCESSES.RawValue("b")
     while True:
         if draw.random() < 0.5:
-            code = attempt(None, path, schedule, activity, draw.randrange(1, MAX_OPERATIONS))
+            num_operations = draw.randrange(1, MAX_OPERATIONS)
+            code = attempt(None, training, path, schedule, activity, num_operations)
         else:
-            code = attempt(draw.uniform(0.0, 0.7 * seconds), path, schedule, activity)
+            code = attempt(draw.uniform(0.0, 0.7 * seconds), training, path, schedule, activity)
         if code == 0:
             return
         if code != -signal.SIGKILL:
@@ -133,6 +166,7 @@ def attempt(seconds_to_live: float | None, *arguments: Any) -> int:
 
 
 def train(
+    training: Training,
     path: Path,
     schedule: tuple[str, ...],
     activity: Any = None,
@@ -141,6 +175,7 @@ def train(
     """Starts a run or goes on with it, as the command does.
 
     Args:
+        training: of what.
         path: the run directory.
         schedule: what it checkpoints and keeps.
         activity: a shared number, in which the process notes what it is doing.
@@ -153,15 +188,17 @@ def train(
     if operations_to_live is not None:
         sys.addaudithook(_KillAtFileOperation(path, operations_to_live))
     console = Console(file=io.StringIO())
-    with single_torch_thread():
-        if path.exists():
-            resume_run(path, load_config(str(path / "config.yaml")), console)
-        else:
-            start_run(_config(path, schedule), "smoke", console)
+    torch.set_num_threads(training.num_threads)
+    if path.exists():
+        resume_run(path, load_config(str(path / "config.yaml")), console)
+    else:
+        start_run(_config(training, path, schedule), training.preset, console)
 
 
-def _config(path: Path, schedule: tuple[str, ...]) -> Config:
-    return load_config("smoke", [*SETTINGS, *schedule, f"run.dir={path}"])
+def _config(training: Training, path: Path, schedule: tuple[str, ...]) -> Config:
+    num_threads = f"rollout.num_threads={training.num_threads}"
+    settings = [*SETTINGS[training.preset], *ALL_SETTINGS, num_threads, *schedule]
+    return load_config(training.preset, [*settings, f"run.dir={path}"])
 
 
 class _KillAtFileOperation:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meta_rl.config import AnyConfig
+if TYPE_CHECKING:
+    from meta_rl.config import AnyConfig
 
 Trust = Annotated[
     bool,
@@ -19,7 +20,7 @@ Trust = Annotated[
 
 
 def allow_module(
-    config: AnyConfig, run: Path | None, overrides: Sequence[str], *, trust: bool
+    config: "AnyConfig", run: Path | None, overrides: Sequence[str], *, trust: bool
 ) -> None:
     """Lets a module be imported that the user has named, or that is of a run which is trusted.
 

@@ -1,6 +1,8 @@
 """Environments for the layers above, which do not import ``envs`` themselves."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -66,6 +68,15 @@ def make_env(
     return ShardedEnv(tuple(shards), num_parallel=min(num_shards, num_threads))
 
 
+@contextmanager
+def _mistakes_named(config: Config) -> Iterator[None]:
+    """Turns what an environment is refused for into a fault that names the setting."""
+    try:
+        yield
+    except ValueError as error:
+        raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
+
+
 def _num_cpus_of_rank() -> int:
     """The CPUs, or this process's share of them where torchrun has started several."""
     return max(1, num_usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
@@ -80,7 +91,7 @@ def check_env(config: Config) -> list[Finding]:
     Raises:
         EnvironmentFault: as ``make_env``.
     """
-    try:
+    with _mistakes_named(config):
         return check_task_env(
             config.env.id,
             max_episode_steps=config.rollout.horizon,
@@ -88,12 +99,10 @@ def check_env(config: Config) -> list[Finding]:
             limit=_LIMIT,
             options=config.env.options,
         )
-    except ValueError as error:
-        raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
 
 
 def _make_shard(config: Config, num_envs: int, num_threads: int, check: bool) -> TaskVectorEnv:
-    try:
+    with _mistakes_named(config):
         env = make_task_vector_env(
             config.env.id,
             num_envs,
@@ -104,8 +113,6 @@ def _make_shard(config: Config, num_envs: int, num_threads: int, check: bool) ->
             check=check,
             options=config.env.options,
         )
-    except ValueError as error:
-        raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error
     return TaskObservationEnv(env) if config.env.observe_task else env
 
 
@@ -119,12 +126,10 @@ def make_single_env(config: Config, *, frames: bool = False) -> gymnasium.Env[An
     Raises:
         EnvironmentFault: as ``make_env``.
     """
-    try:
+    with _mistakes_named(config):
         return make_task_env(
             config.env.id,
             max_episode_steps=config.rollout.horizon,
             frames=frames,
             options=config.env.options,
         )
-    except ValueError as error:
-        raise EnvironmentFault(f"env.id={config.env.id}: {error}") from error

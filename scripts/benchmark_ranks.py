@@ -22,32 +22,33 @@ from meta_rl.training.record.provenance import describe_process
 from meta_rl.types import Params
 
 RESULTS = Path(__file__).parent / "results" / "ranks.json"
-# 2D navigation at the preset's settings; evaluation is no part of what is compared.
-NAVIGATION = ("navigation", "evaluation.every=0", "run.meta_iterations=5", "evaluation.num_tasks=4")
-HALF_CHEETAH = (
+# Evaluation is no part of what is compared.
+NO_EVALUATION = (
+    *("evaluation.every=0", "evaluation.num_tasks=4"),
+    *("evaluation.episodes_per_task=2", "evaluation.num_adaptation_steps=0"),
+)
+# At the presets' settings. The half-cheetah is chaotic: the smallest difference grows in it.
+COMPARED = {"2D navigation": "navigation", "HalfCheetahVel": "half_cheetah_vel"}
+COMPARED_ITERATIONS, COMPARED_THREADS = 5, 2
+TIMED = (
     *("half_cheetah_vel", "rollout.meta_batch_size=40"),
     *("adaptation.num_adaptation_steps=1", "adaptation.multi_step=false"),
-    *("evaluation.every=0", "evaluation.num_tasks=2", "evaluation.num_adaptation_steps=0"),
 )
 TIMED_STAGES = ("seconds_sampling", "seconds_adapting", "seconds_updating")
 
 
-def train(num_ranks: int, path: Path, *arguments: str) -> float:
-    """Trains under torchrun with all CPUs shared out to the ranks; returns the seconds it took."""
-    # torchrun's own default of one thread would be unfair to a single rank.
-    threads = max(1, (os.cpu_count() or 1) // num_ranks)
-    start = time.perf_counter()
+def train(num_ranks: int, num_threads: int, path: Path, *arguments: str) -> None:
+    """Trains under torchrun, with ``num_threads`` torch threads in each rank."""
     subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
             *("--nproc-per-node", str(num_ranks), "-m", "meta_rl", "train"),
-            *(*arguments, f"run.dir={path}", "run.device=cpu"),
+            *(*arguments, *NO_EVALUATION, f"run.dir={path}", "run.device=cpu"),
         ],
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        env=os.environ | {"OMP_NUM_THREADS": str(num_threads)},
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    return time.perf_counter() - start
 
 
 def largest_difference(one: Params, other: Params) -> float:
@@ -55,12 +56,16 @@ def largest_difference(one: Params, other: Params) -> float:
     return max(float((value - other[name]).abs().max()) for name, value in one.items())
 
 
-def compare_parameters(folder: Path, numbers_of_ranks: list[int]) -> dict[str, float]:
-    """How far 2D navigation's parameters after five iterations are from those of one rank."""
+def compare_parameters(folder: Path, preset: str, numbers_of_ranks: list[int]) -> dict[str, float]:
+    """How far a preset's parameters after some iterations are from those of one rank.
+
+    Every rank has the same number of threads, because a product may round differently for another.
+    """
     params = {}
     for num_ranks in [1, *numbers_of_ranks]:
-        path = folder / f"navigation-{num_ranks}"
-        train(num_ranks, path, *NAVIGATION)
+        path = folder / f"{preset}-{num_ranks}"
+        iterations = f"run.meta_iterations={COMPARED_ITERATIONS}"
+        train(num_ranks, COMPARED_THREADS, path, preset, iterations)
         params[num_ranks] = load_checkpoint(path).params
     return {str(n): largest_difference(params[1], params[n]) for n in numbers_of_ranks}
 
@@ -112,17 +117,22 @@ def measure(num_iterations: int) -> dict[str, Any]:
     """Everything, in runs of their own in a temporary folder."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        difference = compare_parameters(folder, [2, 3])
+        difference = {
+            name: compare_parameters(folder, preset, [2, 3]) for name, preset in COMPARED.items()
+        }
         per_iteration = {}
         for num_ranks in (1, 2):
-            path = folder / f"half-cheetah-{num_ranks}"
-            train(num_ranks, path, *HALF_CHEETAH, f"run.meta_iterations={num_iterations}")
+            path = folder / f"timed-{num_ranks}"
+            # All CPUs for any number of ranks: torchrun's own default of one thread would be unfair
+            # to a single one.
+            num_threads = max(1, (os.cpu_count() or 1) // num_ranks)
+            train(num_ranks, num_threads, path, *TIMED, f"run.meta_iterations={num_iterations}")
             per_iteration[str(num_ranks)] = seconds_per_iteration(path)
         return {
             "machine": describe_process(),
-            "navigation_parameter_difference": difference,
+            "parameter_difference": difference,
             "half_cheetah_seconds_per_iteration": per_iteration,
-            "checkpoint_seconds": time_checkpoint(folder / "half-cheetah-1", num_rounds=9),
+            "checkpoint_seconds": time_checkpoint(folder / "timed-1", num_rounds=9),
             "resume_seconds_beyond_a_start": statistics.median(
                 measure_resume(folder / str(index)) for index in range(3)
             ),
@@ -135,9 +145,10 @@ def table() -> str:
     seconds = results["half_cheetah_seconds_per_iteration"]
     share = results["checkpoint_seconds"] / seconds["1"]
     rows = {
-        "largest difference of a parameter after 5 iterations of 2D navigation, "
-        f"{n} ranks against 1": f"{difference:.1g}"
-        for n, difference in results["navigation_parameter_difference"].items()
+        f"largest difference of a parameter after {COMPARED_ITERATIONS} iterations of {name}, "
+        f"{n} ranks against 1, {COMPARED_THREADS} threads each": f"{difference:.1g}"
+        for name, differences in results["parameter_difference"].items()
+        for n, difference in differences.items()
     }
     rows |= {
         f"HalfCheetahVel, s per iteration, {n} rank{'s' if n != '1' else ''}": f"{value:.2f}"

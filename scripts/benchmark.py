@@ -21,8 +21,8 @@ from speed.iteration import measure_iterations
 from speed.rates import measure_rates
 from speed.table import DEVICES, section_table, speed_tables
 
-from meta_rl.training.device import DeviceError, resolve_device
-from meta_rl.training.record.provenance import describe_process
+from meta_rl.runs.provenance import describe_process
+from meta_rl.runtime.device import DeviceError, resolve_device
 
 RESULTS = {
     device: Path(__file__).parent / "results" / f"benchmark_{device}.json" for device in DEVICES

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from meta_rl.training.checkpoint import load_checkpoint, save_checkpoint
-from meta_rl.training.record.provenance import describe_process
+from meta_rl.runs.checkpoint import load_checkpoint, save_checkpoint
+from meta_rl.runs.provenance import describe_process
 from meta_rl.types import Params
 
 RESULTS = Path(__file__).parent / "results" / "ranks.json"

@@ -27,11 +27,11 @@ from meta_rl.algorithms.maml import maml_gradient
 from meta_rl.config import load_config
 from meta_rl.ops.params import ravel
 from meta_rl.ops.tracing import traced_at_first_call
+from meta_rl.problems import task_sources
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.runs.provenance import describe_process
+from meta_rl.runtime.compilation import TorchCompiler
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
-from meta_rl.training import task_sources
-from meta_rl.training.compilation import TorchCompiler
-from meta_rl.training.record.provenance import describe_process
-from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.types import Examples, Params, SupervisedBatch
 
 RESULTS = Path(__file__).parent / "results" / "benchmark_supervised.json"

@@ -30,11 +30,11 @@ import torch
 from rich.console import Console
 
 from meta_rl.config import Config, load_config
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.runs.checkpoint import find_checkpoints
+from meta_rl.runs.run_log import RunLog
 from meta_rl.training import rl_loop
-from meta_rl.training.checkpoint import find_checkpoints
 from meta_rl.training.jobs import resume_run, start_run
-from meta_rl.training.record.run_log import RunLog
-from meta_rl.training.rl_experiment import RLExperiment
 
 # A half-cheetah is chaotic, so that the smallest difference shows.
 SETTINGS = {

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from meta_rl.training.saved_policies.packaged_runs import find_run
+from meta_rl.evaluation.packaged_runs import find_run
 
 PICTURES = Path(__file__).parent / "results" / "pictures"
 GOALS = "-0.35,0.3;0.4,0.2;0.1,-0.4"

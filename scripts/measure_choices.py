@@ -29,11 +29,11 @@ from rich.console import Console
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.config import load_config
+from meta_rl.evaluation.evaluation_summary import NUM_RESAMPLES
 from meta_rl.ops.statistics import stratified_bootstrap_interval
 from meta_rl.rollouts.sampler import NumericalError
+from meta_rl.runs.atomic_files import write_text_atomically
 from meta_rl.training.jobs import complete_run
-from meta_rl.training.record.atomic_files import write_text_atomically
-from meta_rl.training.saved_policies.evaluation_summary import NUM_RESAMPLES
 
 RESULTS = Path(__file__).parent / "results" / "choices.json"
 STEPS = (1, 2, 3)

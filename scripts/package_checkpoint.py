@@ -19,18 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.config import AnyConfig, config_from_mapping, config_to_yaml
-from meta_rl.training.checkpoint import (
+from meta_rl.curves.supervised_curve import half_width
+from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
+from meta_rl.runs.checkpoint import (
     CheckpointError,
     checkpoint_path,
     load_checkpoint,
     read_best,
     save_checkpoint,
 )
-from meta_rl.training.record.evaluation_table import EvaluationTableError, read_test_scores
-from meta_rl.training.record.run_directory import is_finished
-from meta_rl.training.record.trusted_runs import id_with_module
-from meta_rl.training.saved_policies.packaged_runs import PACKAGED_RUNS
-from meta_rl.training.supervised_curve import half_width
+from meta_rl.runs.evaluation_table import EvaluationTableError, read_test_scores
+from meta_rl.runs.run_directory import is_finished
+from meta_rl.runs.trusted_runs import id_with_module
 
 MAX_BYTES = 300_000
 # Settings that are of the machine, not of the result.

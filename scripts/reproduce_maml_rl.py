@@ -24,24 +24,24 @@ from rich.console import Console
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.config import Config, ConfigError, load_config
-from meta_rl.ops.statistics import stratified_bootstrap_interval
-from meta_rl.rollouts.environments import EnvironmentFault
-from meta_rl.rollouts.sampler import NumericalError
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.checkpoint import CheckpointError
-from meta_rl.training.device import DeviceError
-from meta_rl.training.jobs import complete_run
-from meta_rl.training.record.atomic_files import write_text_atomically
-from meta_rl.training.record.provenance import describe_process
-from meta_rl.training.record.run_directory import RunDirectoryError
-from meta_rl.training.saved_policies.comparison import as_reference
-from meta_rl.training.saved_policies.evaluation_summary import NUM_RESAMPLES, env_steps_used
-from meta_rl.training.saved_policies.saved_policy import (
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.evaluation.comparison import as_reference
+from meta_rl.evaluation.evaluation_summary import NUM_RESAMPLES, env_steps_used
+from meta_rl.evaluation.saved_policy import (
     SavedPolicy,
     evaluate_policy,
     load_policy,
     untrained_policy,
 )
+from meta_rl.ops.statistics import stratified_bootstrap_interval
+from meta_rl.rollouts.environments import EnvironmentFault
+from meta_rl.rollouts.sampler import NumericalError
+from meta_rl.runs.atomic_files import write_text_atomically
+from meta_rl.runs.checkpoint import CheckpointError
+from meta_rl.runs.provenance import describe_process
+from meta_rl.runs.run_directory import RunDirectoryError
+from meta_rl.runtime.device import DeviceError
+from meta_rl.training.jobs import complete_run
 
 EXPECTED_ERRORS = (
     *(CheckpointError, ConfigError, DeviceError, EnvironmentFault, NumericalError, OSError),

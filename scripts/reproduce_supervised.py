@@ -23,8 +23,8 @@ import numpy as np
 from rich.console import Console
 
 from meta_rl.config import load_config
+from meta_rl.curves.supervised_curve import half_width
 from meta_rl.training.jobs import complete_run
-from meta_rl.training.supervised_curve import half_width
 
 RESULTS = Path(__file__).parent / "results" / "supervised"
 # Mean squared error after 1, 5 and 10 steps on K = 5 points: Finn et al. 2017, table 2 (appendix).

@@ -26,10 +26,10 @@ from speed.stages import (
 from torch.func import grad, vmap
 
 from meta_rl.config import load_config
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.trainer_state import TrainerState
 
 ROOT = Path(__file__).parents[1]
 SMALL = (

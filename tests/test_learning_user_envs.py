@@ -13,7 +13,7 @@ from rich.console import Console
 
 from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import start_run
 
 SOURCE = '''

@@ -12,16 +12,16 @@ import torch
 
 from meta_rl.cli import app
 from meta_rl.config import load_config, preset_names
-from meta_rl.training.checkpoint import CheckpointError, checkpoint_path, load_checkpoint, read_best
-from meta_rl.training.saved_policies.comparison import with_settings
-from meta_rl.training.saved_policies.evaluation_job import evaluation_folder
-from meta_rl.training.saved_policies.packaged_runs import (
+from meta_rl.evaluation.comparison import with_settings
+from meta_rl.evaluation.evaluation_job import evaluation_folder
+from meta_rl.evaluation.packaged_runs import (
     PACKAGED_RUNS,
     find_run,
     is_packaged,
     packaged_names,
 )
-from meta_rl.training.saved_policies.saved_policy import evaluate_policy, load_policy
+from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
+from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint, read_best
 
 CHECKOUT = Path(__file__).parents[1]
 

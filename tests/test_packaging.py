@@ -58,7 +58,7 @@ def test_the_wheel_holds_both_packages_and_the_presets(tmp_path: Path):
     code = (
         "from meta_rl.config import load_config; print(load_config('smoke').env.id);"
         "from pathlib import Path;"
-        "from meta_rl.training.saved_policies.packaged_runs import find_run;"
+        "from meta_rl.evaluation.packaged_runs import find_run;"
         "print(find_run(Path('pretrained/navigation')))"
     )
     loaded = subprocess.run(

@@ -9,7 +9,7 @@ import plot_results as plot
 import pytest
 import reproduce_maml_rl as script
 
-from meta_rl.training.record.evaluation_table import read_test_curves
+from meta_rl.runs.evaluation_table import read_test_curves
 
 TINY = (
     *("run.meta_iterations=2", "rollout.meta_batch_size=2", "rollout.episodes_per_task=3"),

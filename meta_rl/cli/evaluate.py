@@ -62,29 +62,29 @@ def evaluate(
     # Here, so that a mistake in the options is reported without waiting for torch.
     from meta_rl.cli.supervised_commands import evaluate_supervised, refuse_options
     from meta_rl.config import ConfigError
-    from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
-    from meta_rl.reporting.adaptation_tables import print_comparison
-    from meta_rl.rollouts.environments import EnvironmentFault
-    from meta_rl.rollouts.sampler import NumericalError
-    from meta_rl.tasks.image_classes import DatasetError
-    from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.atomic_files import NewFolderError, check_unused
-    from meta_rl.training.record.plain_line import plain_console, print_line
-    from meta_rl.training.record.trusted_runs import UntrustedRunError
-    from meta_rl.training.saved_policies.comparison import ComparisonError
-    from meta_rl.training.saved_policies.comparison_files import write_comparison
-    from meta_rl.training.saved_policies.evaluation_job import (
+    from meta_rl.evaluation.comparison import ComparisonError
+    from meta_rl.evaluation.comparison_files import write_comparison
+    from meta_rl.evaluation.evaluation_job import (
         TaskChoice,
         compare,
         evaluation_folder,
         load_groups,
         output_folder,
     )
-    from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
-    from meta_rl.training.saved_policies.packaged_runs import find_run
-    from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
-    from meta_rl.training.sweep.index import SweepError, run_directories
+    from meta_rl.evaluation.held_out_tasks import TaskSelectionError
+    from meta_rl.evaluation.packaged_runs import find_run
+    from meta_rl.evaluation.supervised_evaluation import is_supervised
+    from meta_rl.launch.index import SweepError, run_directories
+    from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
+    from meta_rl.reporting.adaptation_tables import print_comparison
+    from meta_rl.rollouts.environments import EnvironmentFault
+    from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.runs.atomic_files import NewFolderError, check_unused
+    from meta_rl.runs.checkpoint import CheckpointError
+    from meta_rl.runs.plain_line import plain_console, print_line
+    from meta_rl.runs.trusted_runs import UntrustedRunError
+    from meta_rl.runtime.device import DeviceError
+    from meta_rl.tasks.image_classes import DatasetError
 
     console = plain_console()
 

@@ -34,18 +34,18 @@ def report(
     """
     # Here, so that a mistake in the options is reported without waiting for torch.
     from meta_rl.config import ConfigError
+    from meta_rl.evaluation.comparison import ComparisonError
+    from meta_rl.evaluation.evaluation_job import TaskChoice, load_groups
+    from meta_rl.evaluation.held_out_tasks import TaskSelectionError
+    from meta_rl.evaluation.packaged_runs import find_run
+    from meta_rl.launch.index import SweepError, run_directories
     from meta_rl.reporting.report.job import ReportError, make_report, report_path, write_report
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
-    from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.plain_line import plain_console, print_line
-    from meta_rl.training.record.trusted_runs import UntrustedRunError
-    from meta_rl.training.saved_policies.comparison import ComparisonError
-    from meta_rl.training.saved_policies.evaluation_job import TaskChoice, load_groups
-    from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
-    from meta_rl.training.saved_policies.packaged_runs import find_run
-    from meta_rl.training.sweep.index import SweepError, run_directories
+    from meta_rl.runs.checkpoint import CheckpointError
+    from meta_rl.runs.plain_line import plain_console, print_line
+    from meta_rl.runs.trusted_runs import UntrustedRunError
+    from meta_rl.runtime.device import DeviceError
 
     console = plain_console(stderr=True)
 

@@ -33,15 +33,15 @@ def evaluate_supervised(
         note: takes a line for the user.
         console: where the table goes.
     """
-    from meta_rl.reporting.supervised_files import write_evaluation
-    from meta_rl.reporting.supervised_tables import print_supervised_curves
-    from meta_rl.training.record.atomic_files import check_unused
-    from meta_rl.training.run_kinds import parameter_names_of
-    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
-    from meta_rl.training.saved_policies.supervised_evaluation import (
+    from meta_rl.evaluation.evaluation_job import evaluation_folder, output_folder
+    from meta_rl.evaluation.supervised_evaluation import (
         evaluate_initialisation,
         load_initialisations,
     )
+    from meta_rl.reporting.supervised_files import write_evaluation
+    from meta_rl.reporting.supervised_tables import print_supervised_curves
+    from meta_rl.runs.atomic_files import check_unused
+    from meta_rl.training.run_kinds import parameter_names_of
 
     loaded = load_initialisations(runs, settings)
     folder = out or evaluation_folder(runs)
@@ -78,13 +78,13 @@ def visualize_supervised(
         note: takes a line for the user.
     """
     from meta_rl.config import ConfigError, SineRunConfig
-    from meta_rl.reporting.supervised_files import write_pictures
-    from meta_rl.training.record.atomic_files import check_unused
-    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
-    from meta_rl.training.saved_policies.supervised_evaluation import (
+    from meta_rl.evaluation.evaluation_job import evaluation_folder, output_folder
+    from meta_rl.evaluation.supervised_evaluation import (
         adapt_to_tasks,
         load_initialisations,
     )
+    from meta_rl.reporting.supervised_files import write_pictures
+    from meta_rl.runs.atomic_files import check_unused
 
     if num_tasks is not None and num_tasks < 1:
         raise ConfigError(f"--num-tasks should be at least 1, but is {num_tasks}")

@@ -14,7 +14,7 @@ from meta_rl.cli.trust import Trust, allow_module
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from meta_rl.training.sweep.index import SweepRun
+    from meta_rl.launch.index import SweepRun
 
 
 def sweep(
@@ -61,8 +61,8 @@ def sweep(
     """
     from meta_rl.cli.config_argument import split_arguments
     from meta_rl.config import ConfigError
-    from meta_rl.training.record.trusted_runs import UntrustedRunError, run_of_file
-    from meta_rl.training.sweep.plan import make_plan
+    from meta_rl.launch.plan import make_plan
+    from meta_rl.runs.trusted_runs import UntrustedRunError, run_of_file
 
     with one_sentence_errors(ConfigError, UntrustedRunError):
         name, settings = split_arguments("sweep", arguments or [])
@@ -72,13 +72,13 @@ def sweep(
         fail("--slurm-option is for --slurm")
     path = folder or plan.default_path
 
-    from meta_rl.cpus import num_usable_cpus
-    from meta_rl.training.record.folder_lock import FolderLockError, lock_folder
-    from meta_rl.training.record.plain_line import plain_console
-    from meta_rl.training.sweep.index import SweepError, create_sweep
-    from meta_rl.training.sweep.progress import SweepProgress, summary
-    from meta_rl.training.sweep.scheduler import watch, work_through
-    from meta_rl.training.sweep.slurm import parse_options
+    from meta_rl.launch.index import SweepError, create_sweep
+    from meta_rl.launch.progress import SweepProgress, summary
+    from meta_rl.launch.scheduler import watch, work_through
+    from meta_rl.launch.slurm import parse_options
+    from meta_rl.runs.folder_lock import FolderLockError, lock_folder
+    from meta_rl.runs.plain_line import plain_console
+    from meta_rl.runtime.cpus import num_usable_cpus
 
     console = plain_console()
     with (
@@ -121,8 +121,8 @@ def sweep(
 def _print_table(console: "Console", runs: Sequence["SweepRun"]) -> None:
     # Here, because it needs torch, which would slow down the start and fill memory meanwhile.
     from meta_rl.reporting.sweep_table import print_sweep_table
-    from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.record.evaluation_table import EvaluationTableError
+    from meta_rl.runs.checkpoint import CheckpointError
+    from meta_rl.runs.evaluation_table import EvaluationTableError
 
     with one_sentence_errors(CheckpointError, EvaluationTableError):
         print_sweep_table(console, runs)
@@ -135,7 +135,7 @@ def _submit(
     sets_num_threads: bool,
     note: Callable[[str], None],
 ) -> None:
-    from meta_rl.training.sweep.slurm import submit, submitted_jobs
+    from meta_rl.launch.slurm import submit, submitted_jobs
 
     submitted = submitted_jobs(path, runs)
     for name, sentence in submitted.items():

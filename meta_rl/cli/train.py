@@ -31,8 +31,8 @@ def train(
     """Meta-train a policy, or continue a run."""
     from meta_rl.cli.config_argument import split_arguments
     from meta_rl.config import ConfigError, config_to_yaml, load_config
-    from meta_rl.training.record.trusted_runs import UntrustedRunError, run_of_file
-    from meta_rl.training.sweep.lifeline import end_with_starter
+    from meta_rl.launch.lifeline import end_with_starter
+    from meta_rl.runs.trusted_runs import UntrustedRunError, run_of_file
 
     end_with_starter()
     arguments = arguments or []
@@ -56,13 +56,13 @@ def train(
     from meta_rl.reporting.run_result import print_result
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.runs.checkpoint import CheckpointError
+    from meta_rl.runs.plain_line import plain_console, print_line
+    from meta_rl.runs.run_directory import RunDirectoryError, run_to_restart
+    from meta_rl.runtime.device import DeviceError
+    from meta_rl.runtime.ranks import RankError, is_restart, join_ranks
     from meta_rl.tasks.image_classes import DatasetError
-    from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.device import DeviceError
     from meta_rl.training.jobs import resume_run, start_run
-    from meta_rl.training.ranks import RankError, is_restart, join_ranks
-    from meta_rl.training.record.plain_line import plain_console, print_line
-    from meta_rl.training.record.run_directory import RunDirectoryError, run_to_restart
 
     with (
         stop_on_signals(),

@@ -33,7 +33,7 @@ def allow_module(
     Raises:
         UntrustedRunError: neither is the case.
     """
-    from meta_rl.training.record.trusted_runs import check_trusted, trust_run
+    from meta_rl.runs.trusted_runs import check_trusted, trust_run
 
     if run is None or any(override.startswith("env.id=") for override in overrides):
         return

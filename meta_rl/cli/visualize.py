@@ -61,6 +61,12 @@ def visualize(
     # Here, so that MuJoCo is imported after that.
     from meta_rl.cli.supervised_commands import refuse_options, visualize_supervised
     from meta_rl.config import ConfigError
+    from meta_rl.evaluation.comparison import ComparisonError, with_settings
+    from meta_rl.evaluation.evaluation_job import evaluation_folder, output_folder
+    from meta_rl.evaluation.held_out_tasks import TaskSelectionError
+    from meta_rl.evaluation.packaged_runs import find_run
+    from meta_rl.evaluation.saved_policy import load_policy
+    from meta_rl.evaluation.supervised_evaluation import is_supervised
     from meta_rl.reporting.report.run_record import run_dir_of
     from meta_rl.reporting.visualization import Films, chosen_tasks
     from meta_rl.reporting.visualization import visualize as write_visualization
@@ -68,18 +74,12 @@ def visualize(
     from meta_rl.rollouts.environments import EnvironmentFault
     from meta_rl.rollouts.replay import RenderingError
     from meta_rl.rollouts.sampler import NumericalError
+    from meta_rl.runs.atomic_files import NewFolderError, check_unused
+    from meta_rl.runs.checkpoint import CheckpointError
+    from meta_rl.runs.plain_line import plain_console, print_line
+    from meta_rl.runs.trusted_runs import UntrustedRunError
+    from meta_rl.runtime.device import DeviceError
     from meta_rl.tasks.image_classes import DatasetError
-    from meta_rl.training.checkpoint import CheckpointError
-    from meta_rl.training.device import DeviceError
-    from meta_rl.training.record.atomic_files import NewFolderError, check_unused
-    from meta_rl.training.record.plain_line import plain_console, print_line
-    from meta_rl.training.record.trusted_runs import UntrustedRunError
-    from meta_rl.training.saved_policies.comparison import ComparisonError, with_settings
-    from meta_rl.training.saved_policies.evaluation_job import evaluation_folder, output_folder
-    from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError
-    from meta_rl.training.saved_policies.packaged_runs import find_run
-    from meta_rl.training.saved_policies.saved_policy import load_policy
-    from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
 
     console = plain_console()
 

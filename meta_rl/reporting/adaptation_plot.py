@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from meta_rl.evaluation.comparison import PolicyGroup
+from meta_rl.evaluation.evaluation_summary import mean_curve
 from meta_rl.reporting.plain_text import plain_text
-from meta_rl.training.saved_policies.comparison import PolicyGroup
-from meta_rl.training.saved_policies.evaluation_summary import mean_curve
 
 # Okabe & Ito's colours, which people with any colour vision tell apart; markers and dashes say
 # the same once more. The runs come first.

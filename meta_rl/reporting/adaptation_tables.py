@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from rich.console import Console
 
-from meta_rl.rollouts.task_words import shown_entries
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.evaluation_tasks import TaskOrigin
-from meta_rl.training.record.plain_line import PlainTable, print_line, print_table
-from meta_rl.training.saved_policies.comparison import PolicyGroup
-from meta_rl.training.saved_policies.evaluation_summary import (
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.evaluation.comparison import PolicyGroup
+from meta_rl.evaluation.evaluation_summary import (
     BOOTSTRAP,
     TaskGains,
     env_steps_used,
@@ -18,6 +15,9 @@ from meta_rl.training.saved_policies.evaluation_summary import (
     mean_curve,
     task_gains,
 )
+from meta_rl.problems.evaluation_tasks import TaskOrigin
+from meta_rl.rollouts.task_words import shown_entries
+from meta_rl.runs.plain_line import PlainTable, print_line, print_table
 
 _NUM_BEST_AND_WORST = 3
 _MAX_LOSING = 10

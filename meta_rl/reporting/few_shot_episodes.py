@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
+from meta_rl.evaluation.supervised_evaluation import AdaptedTasks
 from meta_rl.reporting.plain_text import plain_text
-from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 
 _RIGHT, _WRONG = "#0072B2", "#D55E00"
 

@@ -2,11 +2,11 @@
 
 from rich.console import Console
 
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.supervised_curve import SupervisedCurve
 from meta_rl.reporting.adaptation_tables import print_adaptation_curves
 from meta_rl.reporting.supervised_tables import print_supervised_curves
-from meta_rl.training.adaptation_curve import AdaptationCurve
 from meta_rl.training.jobs import TrainingResult
-from meta_rl.training.supervised_curve import SupervisedCurve
 
 
 def print_result(console: Console, result: TrainingResult) -> None:

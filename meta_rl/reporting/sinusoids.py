@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from meta_rl.evaluation.supervised_evaluation import AdaptedTasks
 from meta_rl.reporting.plain_text import plain_text
-from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
 
 _NUM_STEPS_SHOWN = 5
 

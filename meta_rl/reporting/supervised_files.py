@@ -7,12 +7,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from meta_rl.curves.supervised_curve import SupervisedCurve, half_width
+from meta_rl.evaluation.supervised_evaluation import AdaptedTasks
 from meta_rl.reporting.adaptation_plot import save_figure
 from meta_rl.reporting.few_shot_episodes import episode_figure
 from meta_rl.reporting.plain_text import plain_text
 from meta_rl.reporting.sinusoids import sinusoid_figure
-from meta_rl.training.saved_policies.supervised_evaluation import AdaptedTasks
-from meta_rl.training.supervised_curve import SupervisedCurve, half_width
 
 
 def write_evaluation(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from meta_rl.training.record.plain_line import PlainTable, print_table
-from meta_rl.training.supervised_curve import SupervisedCurve, half_width
+from meta_rl.curves.supervised_curve import SupervisedCurve, half_width
+from meta_rl.runs.plain_line import PlainTable, print_table
 
 _FIRST_STEPS = 10
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from meta_rl.training.checkpoint import read_best
-from meta_rl.training.record.evaluation_table import read_test_scores
-from meta_rl.training.record.plain_line import PlainTable, print_line, print_table
-from meta_rl.training.saved_policies.evaluation_summary import (
+from meta_rl.evaluation.evaluation_summary import (
     BOOTSTRAP,
     interquartile_means_of_scores,
 )
-from meta_rl.training.sweep.index import SweepRun
-from meta_rl.training.sweep.plan import short_labels
+from meta_rl.launch.index import SweepRun
+from meta_rl.launch.plan import short_labels
+from meta_rl.runs.checkpoint import read_best
+from meta_rl.runs.evaluation_table import read_test_scores
+from meta_rl.runs.plain_line import PlainTable, print_line, print_table
 
 _SEED = "run.seed"
 _MAX_SHOWN_STEPS = 5

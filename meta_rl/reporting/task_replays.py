@@ -7,9 +7,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from meta_rl.problems.evaluation import Evaluation
 from meta_rl.rollouts.replay import Replay, recorded_episode, replay_episode
 from meta_rl.rollouts.task_words import joined_entries
-from meta_rl.training.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

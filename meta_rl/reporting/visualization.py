@@ -10,6 +10,13 @@ import gymnasium
 import numpy as np
 from matplotlib.figure import Figure
 
+from meta_rl.evaluation.held_out_tasks import (
+    TaskSelectionError,
+    extrapolation_warning,
+    sampled_tasks,
+)
+from meta_rl.evaluation.saved_policy import SavedPolicy, evaluate_policy
+from meta_rl.problems.evaluation import Evaluation
 from meta_rl.reading import parse_number
 from meta_rl.reporting.adaptation_plot import save_figure
 from meta_rl.reporting.film import film_frames, film_rate
@@ -21,13 +28,6 @@ from meta_rl.reporting.video import write_gif, write_mp4
 from meta_rl.rollouts.environments import ShardedEnv, make_env, make_single_env
 from meta_rl.rollouts.replay import check_drawing
 from meta_rl.rollouts.task_words import joined_entries
-from meta_rl.training.evaluation import Evaluation
-from meta_rl.training.saved_policies.held_out_tasks import (
-    TaskSelectionError,
-    extrapolation_warning,
-    sampled_tasks,
-)
-from meta_rl.training.saved_policies.saved_policy import SavedPolicy, evaluate_policy
 
 MAX_GIF_BYTES = 1_000_000
 # Enough for a band of percentiles; each costs a few hundredths of a second.

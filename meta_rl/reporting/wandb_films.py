@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl.config import load_config
-from meta_rl.training.record.run_directory import is_finished
-from meta_rl.training.record.wandb_sink import WandbSink
+from meta_rl.runs.run_directory import is_finished
+from meta_rl.runs.wandb_sink import WandbSink
 
 
 def send_films(run_directory: Path, folder: Path, note: Callable[[str], None]) -> None:

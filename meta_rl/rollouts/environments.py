@@ -18,8 +18,8 @@ from envs.registry import (
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_observation import TaskObservationEnv
 from meta_rl.config import Config
-from meta_rl.cpus import num_usable_cpus
 from meta_rl.rollouts.sharded_env import ShardedEnv
+from meta_rl.runtime.cpus import num_usable_cpus
 
 __all__ = [
     "EnvironmentFault",

@@ -10,8 +10,11 @@ from typing import Any
 from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.checkpoint import (
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.supervised_curve import SupervisedCurve
+from meta_rl.problems.evaluation_tasks import TaskOrigin
+from meta_rl.runs.atomic_files import write_text_atomically
+from meta_rl.runs.checkpoint import (
     Checkpoint,
     CheckpointError,
     checkpoint_path,
@@ -19,22 +22,19 @@ from meta_rl.training.checkpoint import (
     load_checkpoint,
     repair_best,
 )
-from meta_rl.training.evaluation_tasks import TaskOrigin
-from meta_rl.training.ranks import ALONE, Ranks
-from meta_rl.training.record.atomic_files import write_text_atomically
-from meta_rl.training.record.earlier_validations import forget_validation, set_validations_aside
-from meta_rl.training.record.plain_line import print_line
-from meta_rl.training.record.progress import Progress
-from meta_rl.training.record.run_directory import (
+from meta_rl.runs.earlier_validations import forget_validation, set_validations_aside
+from meta_rl.runs.plain_line import print_line
+from meta_rl.runs.progress import Progress
+from meta_rl.runs.run_directory import (
     RunDirectory,
     create_run_directory,
     is_finished,
     open_run_directory,
 )
-from meta_rl.training.record.run_log import RunLog, SilentLog
+from meta_rl.runs.run_log import RunLog, SilentLog
+from meta_rl.runtime.ranks import ALONE, Ranks
+from meta_rl.runtime.seeding import Split
 from meta_rl.training.run_kinds import changed_score_settings, changed_settings, kind_of
-from meta_rl.training.seeding import Split
-from meta_rl.training.supervised_curve import SupervisedCurve
 from meta_rl.types import Params
 
 Curve = AdaptationCurve | SupervisedCurve

@@ -5,20 +5,20 @@ from dataclasses import replace
 import torch
 
 from meta_rl.algorithms.maml_trpo import maml_trpo_update, meta_data
+from meta_rl.curves.episode_summary import EpisodeSummary, episode_summary, joined_summary
 from meta_rl.models.observation_normaliser import observation_normaliser
 from meta_rl.ops.moments import Moments, joined_moments
 from meta_rl.ops.tracing import Compiler
-from meta_rl.training.adaptation_rollouts import collect_and_adapt
-from meta_rl.training.baseline_note import evaluation_note, training_note
-from meta_rl.training.compilation import update_compiler
-from meta_rl.training.episode_summary import EpisodeSummary, episode_summary, joined_summary
-from meta_rl.training.finite_checks import FiniteChecks, faults_during
-from meta_rl.training.record.run_log import TrainingLog
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.seeding import RandomStreams, Split
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.trainer_state import TrainerState
-from meta_rl.training.validations import is_due
+from meta_rl.problems.adaptation_rollouts import collect_and_adapt
+from meta_rl.problems.baseline_note import evaluation_note, training_note
+from meta_rl.problems.finite_checks import FiniteChecks, faults_during
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.runs.run_log import TrainingLog
+from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.runs.validations import is_due
+from meta_rl.runtime.compilation import update_compiler
+from meta_rl.runtime.seeding import RandomStreams, Split
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.types import MetaUpdateStats, Params, RolloutBatch
 
 

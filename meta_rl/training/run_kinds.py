@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from meta_rl.config import AnyConfig, Config, FewShotRunConfig, SineRunConfig
-from meta_rl.training.evaluation_tasks import TaskOrigin, origin_of_test_tasks
-from meta_rl.training.record.evaluation_table import RL_VALUE_NAMES
-from meta_rl.training.record.progress import (
+from meta_rl.problems.evaluation_tasks import TaskOrigin, origin_of_test_tasks
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.problems.task_sources import SineSource, class_names
+from meta_rl.runs.evaluation_table import RL_VALUE_NAMES
+from meta_rl.runs.progress import (
     FEW_SHOT_COLUMNS,
     RL_COLUMNS,
     SINE_COLUMNS,
     ProgressColumns,
 )
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.runs.supervised_state import restore_supervised
+from meta_rl.runs.trainer_state import restore
 from meta_rl.training.rl_loop import train
-from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_loop import train_supervised
-from meta_rl.training.supervised_state import restore_supervised
-from meta_rl.training.task_sources import SineSource, class_names
-from meta_rl.training.trainer_state import restore
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import torch
 
 from meta_rl.algorithms.outer_step import OuterStep
+from meta_rl.curves.supervised_curve import SupervisedCurve, half_width
 from meta_rl.ops.tracing import traced_at_first_call
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from meta_rl.rollouts.sampler import NumericalError
-from meta_rl.training.compilation import update_compiler
-from meta_rl.training.record.run_log import RunLog
-from meta_rl.training.seeding import Split
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.supervised_curve import SupervisedCurve, half_width
-from meta_rl.training.supervised_experiment import SupervisedExperiment
-from meta_rl.training.supervised_state import SupervisedState
-from meta_rl.training.validations import is_due
+from meta_rl.runs.run_log import RunLog
+from meta_rl.runs.supervised_state import SupervisedState
+from meta_rl.runs.validations import is_due
+from meta_rl.runtime.compilation import update_compiler
+from meta_rl.runtime.seeding import Split
+from meta_rl.runtime.stage_clock import StageClock
 
 
 def train_supervised(

@@ -20,8 +20,8 @@ from gpu_check.part_process import MARK
 from gpu_check.speed_rows import measure_rl, measure_supervised
 from meta_rl.cli.exits import Stopped, stop_on_signals
 from meta_rl.config import load_config
+from meta_rl.runs.provenance import describe_process
 from meta_rl.training.jobs import start_run
-from meta_rl.training.record.provenance import describe_process
 
 ROOT = Path(__file__).parents[2]
 TINY_ROLLOUT = (

@@ -12,11 +12,11 @@ from speed.stages import UPDATE_STAGES, median_seconds, time_meta_iteration, war
 from speed.workloads import PAPER
 
 from meta_rl.config import load_config
+from meta_rl.problems import task_sources
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.tasks.glyphs import draw_glyphs
 from meta_rl.tasks.image_classes import ClassSplit, random_parts, split_by_number
-from meta_rl.training import task_sources
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_loop import fast_update, meta_iteration
 
 Report = Callable[..., None]

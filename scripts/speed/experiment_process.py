@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import torch
 
 from meta_rl.config import load_config
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.problems.rl_experiment import RLExperiment
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training import rl_loop
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.trainer_state import TrainerState
 from speed.experiment_process import ExperimentProcess
 from speed.stages import UPDATE_STAGES, measured_stages, tracing_at_once
 from speed.workloads import PAPER

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from meta_rl.config import load_config
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.problems.rl_experiment import RLExperiment
 from speed.experiment_process import ExperimentProcess, peak_memory
 from speed.sampling import stage_work, time_physics, time_sampler
 from speed.stages import median_seconds, time_round, warm_up

@@ -11,8 +11,8 @@ from gymnasium import Env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from meta_rl.config import load_config
-from meta_rl.cpus import num_usable_cpus
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.runtime.cpus import num_usable_cpus
 from speed.gymnasium_loop import GYMNASIUMS, OURS, makers, play
 from speed.sampling import stage_work, time_physics, time_sampler
 from speed.workloads import HALF_CHEETAH

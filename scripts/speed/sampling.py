@@ -10,9 +10,9 @@ from torch import Tensor
 
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
 from meta_rl.ops.params import repeat_per_task
+from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sharded_env import collect_sharded
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.seeding import RandomStreams, Split
+from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.types import Params, RolloutBatch
 
 

@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 from meta_rl.algorithms import maml_trpo
 from meta_rl.ops import tracing
 from meta_rl.ops.tracing import Compiler
-from meta_rl.training import adaptation_rollouts
-from meta_rl.training.compilation import update_compiler
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.problems import adaptation_rollouts
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.runtime.compilation import update_compiler
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.trainer_state import TrainerState
 
 Measure = Callable[[str], AbstractContextManager[Any]]
 UPDATE_STAGES = ("gradient", "conjugate_gradient", "line_search")

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_any, tree_map
 
 from meta_rl.ops import tracing
 from meta_rl.rollouts import batched_policy
-from meta_rl.training.device import use_full_precision
+from meta_rl.runtime.device import use_full_precision
 
 HOST, DEVICE = torch.device("cpu"), torch.device("meta")
 aten = torch.ops.aten

@@ -16,16 +16,16 @@ from meta_rl.config import load_config
 from meta_rl.models.gaussian_policy import initial_params
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel
-from meta_rl.training import rl_experiment
-from meta_rl.training.adaptation_rollouts import collect_and_adapt
-from meta_rl.training.compilation import update_compiler
-from meta_rl.training.rl_experiment import RLExperiment
+from meta_rl.problems import rl_experiment
+from meta_rl.problems.adaptation_rollouts import collect_and_adapt
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.runtime.compilation import update_compiler
+from meta_rl.runtime.seeding import RandomStreams, Split
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.seeding import RandomStreams, Split
-from meta_rl.training.stage_clock import StageClock
-from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.training.supervised_loop import fast_update
-from meta_rl.training.trainer_state import TrainerState
 
 pytestmark = pytest.mark.cuda
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from meta_rl.training.checkpoint import load_checkpoint
+from meta_rl.runs.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.cuda
 CHECKOUT = Path(__file__).parents[2]

@@ -25,8 +25,8 @@ from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel, repeat_per_task
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from meta_rl.rollouts.acting import DeviceActor, RolloutShape
-from meta_rl.training.supervised_experiment import SupervisedExperiment
 from meta_rl.types import RolloutBatch
 
 META = torch.device("meta")

@@ -16,8 +16,8 @@ from rich.console import Console
 from meta_rl.cli import app
 from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training import rl_loop
-from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.training.jobs import resume_run, start_run
 
 CHECKOUT = Path(__file__).parents[2]

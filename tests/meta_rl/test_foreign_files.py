@@ -21,47 +21,47 @@ from PIL import Image
 from rich.console import Console
 
 from meta_rl.config import ConfigError, load_config
+from meta_rl.evaluation.held_out_tasks import TaskSelectionError, read_tasks
+from meta_rl.evaluation.saved_policy import load_policy
+from meta_rl.evaluation.supervised_evaluation import is_supervised
+from meta_rl.launch.index import SweepError, create_sweep, read_sweep
+from meta_rl.launch.plan import make_plan
+from meta_rl.launch.progress import describe
+from meta_rl.launch.run_status import read_status
+from meta_rl.launch.scheduler import WatchedRun
+from meta_rl.launch.slurm import _read_job_ids
 from meta_rl.reading import FileError, SentenceError, read_json
 from meta_rl.reading.pictures import decode_picture
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.run_record import read_run
 from meta_rl.reporting.report.settings_data import run_data
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.tasks.image_classes import DatasetError
-from meta_rl.tasks.mini_imagenet import load_mini_imagenet
-from meta_rl.tasks.omniglot import load_omniglot
-from meta_rl.training.checkpoint import (
+from meta_rl.runs.checkpoint import (
     CheckpointError,
     find_checkpoints,
     fitting_params,
     load_checkpoint,
     read_best,
 )
-from meta_rl.training.jobs import start_run
-from meta_rl.training.metrics import JsonlSink
-from meta_rl.training.record.evaluation_table import (
+from meta_rl.runs.evaluation_table import (
     EvaluationTable,
     EvaluationTableError,
     read_test_curves,
     read_test_scores,
 )
-from meta_rl.training.record.line_file import LineFileError
-from meta_rl.training.record.run_directory import (
+from meta_rl.runs.line_file import LineFileError
+from meta_rl.runs.metrics import JsonlSink
+from meta_rl.runs.run_directory import (
     RunDirectoryError,
     is_finished,
     open_run_directory,
 )
-from meta_rl.training.record.wandb_sink import _run_id
+from meta_rl.runs.wandb_sink import _run_id
+from meta_rl.tasks.image_classes import DatasetError
+from meta_rl.tasks.mini_imagenet import load_mini_imagenet
+from meta_rl.tasks.omniglot import load_omniglot
+from meta_rl.training.jobs import start_run
 from meta_rl.training.run_kinds import kind_of
-from meta_rl.training.saved_policies.held_out_tasks import TaskSelectionError, read_tasks
-from meta_rl.training.saved_policies.saved_policy import load_policy
-from meta_rl.training.saved_policies.supervised_evaluation import is_supervised
-from meta_rl.training.sweep.index import SweepError, create_sweep, read_sweep
-from meta_rl.training.sweep.plan import make_plan
-from meta_rl.training.sweep.progress import describe
-from meta_rl.training.sweep.run_status import read_status
-from meta_rl.training.sweep.scheduler import WatchedRun
-from meta_rl.training.sweep.slurm import _read_job_ids
 
 NUM_EXAMPLES = int(os.environ.get("META_RL_FUZZ_EXAMPLES", "25"))
 fuzz = settings(max_examples=NUM_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -10,18 +10,18 @@ from rich.console import Console
 
 from meta_rl.cli import app
 from meta_rl.config import load_config
+from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
+from meta_rl.launch.index import create_sweep
+from meta_rl.launch.plan import make_plan
+from meta_rl.launch.training_process import _arguments
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.jobs import start_run
-from meta_rl.training.record.trusted_runs import (
+from meta_rl.runs.trusted_runs import (
     UntrustedRunError,
     check_trusted,
     id_with_module,
     trust_run,
 )
-from meta_rl.training.saved_policies.packaged_runs import PACKAGED_RUNS
-from meta_rl.training.sweep.index import create_sweep
-from meta_rl.training.sweep.plan import make_plan
-from meta_rl.training.sweep.training_process import _arguments
+from meta_rl.training.jobs import start_run
 
 ENVIRONMENT = """
 import gymnasium, numpy as np, os

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.ops.statistics import interquartile_mean
-from meta_rl.reporting.report.packing import rounded
-from meta_rl.reporting.report.run_record import run_dir_of
-from meta_rl.rollouts.task_words import shown_entries
-from meta_rl.training.adaptation_curve import QUANTILE_95
-from meta_rl.training.saved_policies.comparison import Comparison, PolicyGroup
-from meta_rl.training.saved_policies.evaluation_summary import (
+from meta_rl.curves.adaptation_curve import QUANTILE_95
+from meta_rl.evaluation.comparison import Comparison, PolicyGroup
+from meta_rl.evaluation.evaluation_summary import (
     BOOTSTRAP,
     env_steps_used,
     interquartile_means,
     mean_curve,
     task_gains,
 )
+from meta_rl.ops.statistics import interquartile_mean
+from meta_rl.reporting.report.packing import rounded
+from meta_rl.reporting.report.run_record import run_dir_of
+from meta_rl.rollouts.task_words import shown_entries
 
 _DIGITS = 4
 

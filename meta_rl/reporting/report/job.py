@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import meta_rl
+from meta_rl.evaluation.evaluation_job import LoadedGroup, TaskChoice, compare
+from meta_rl.evaluation.packaged_runs import is_packaged
+from meta_rl.evaluation.saved_policy import SavedPolicy
+from meta_rl.problems.evaluation import Evaluation
 from meta_rl.reporting.report.page import render_page
 from meta_rl.reporting.report.recorded_replays import ShownTask, record_replays
 from meta_rl.reporting.report.report_data import report_data
 from meta_rl.reporting.report.run_record import RunRecord, read_run, run_dir_of
 from meta_rl.reporting.report.task_choice import choose_tasks
 from meta_rl.rollouts.environments import EnvironmentFault
-from meta_rl.training.checkpoint import read_best
-from meta_rl.training.evaluation import Evaluation
-from meta_rl.training.record.atomic_files import write_text_atomically
-from meta_rl.training.saved_policies.evaluation_job import LoadedGroup, TaskChoice, compare
-from meta_rl.training.saved_policies.packaged_runs import is_packaged
-from meta_rl.training.saved_policies.saved_policy import SavedPolicy
-from meta_rl.training.sweep.index import is_sweep
+from meta_rl.runs.atomic_files import write_text_atomically
+from meta_rl.runs.checkpoint import read_best
+from meta_rl.runs.run_directory import is_sweep
 
 _NUM_REPLAYED_TASKS = 6
 _NUM_PATHS = 5

@@ -5,11 +5,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from meta_rl.config import Config
+from meta_rl.problems.evaluation import Evaluation
 from meta_rl.reporting.report.task_choice import ChosenTask
 from meta_rl.reporting.task_replays import TaskReplays, replay_task
 from meta_rl.rollouts.environments import make_single_env
 from meta_rl.rollouts.replay import Replay, recorded_episode, replay_episode
-from meta_rl.training.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from meta_rl.evaluation.comparison import Comparison
 from meta_rl.reporting.report.adaptation_data import adaptation_data, shown_names, tasks_data
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.recorded_replays import ShownTask
 from meta_rl.reporting.report.replays_data import replays_data
 from meta_rl.reporting.report.run_record import RunRecord
 from meta_rl.reporting.report.settings_data import run_data, settings_data
-from meta_rl.training.saved_policies.comparison import Comparison
 
 _NOTHING_TO_DRAW = (
     "This environment offers neither poses nor places in the plane, so there is nothing to replay."

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meta_rl.evaluation.saved_policy import SavedPolicy
 from meta_rl.reading import FileError, parse_json, read_bytes, read_json
-from meta_rl.training.saved_policies.saved_policy import SavedPolicy
 
 _MAX_METRICS_BYTES = 1 << 28
 _FACTS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from meta_rl.cli.exits import Stopped, stop_on_signals
-from meta_rl.training.checkpoint import load_checkpoint
+from meta_rl.runs.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.timeout(400)
 

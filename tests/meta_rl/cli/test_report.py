@@ -15,14 +15,14 @@ from rich.console import Console
 
 from meta_rl.cli import app
 from meta_rl.config import load_config
-from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.jobs import start_run
-from meta_rl.training.saved_policies.evaluation_summary import (
+from meta_rl.evaluation.evaluation_summary import (
     interquartile_means,
     mean_curve,
     task_gains,
 )
-from meta_rl.training.saved_policies.saved_policy import evaluate_policy, load_policy
+from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
+from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.training.jobs import start_run
 
 CHECKOUT = Path(__file__).parents[3]
 SETTINGS = ("run.device=cpu", "rollout.num_threads=1", "run.meta_iterations=2")

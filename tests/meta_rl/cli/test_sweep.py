@@ -19,13 +19,13 @@ from rich.console import Console
 from meta_rl.cli import app
 from meta_rl.cli.exits import remember_signals
 from meta_rl.config import load_config
+from meta_rl.launch.index import create_sweep, run_directories
+from meta_rl.launch.lifeline import LIFELINE
+from meta_rl.launch.plan import make_plan
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.runs.run_directory import create_run_directory, is_finished
 from meta_rl.training.jobs import start_run
-from meta_rl.training.record.run_directory import create_run_directory, is_finished
-from meta_rl.training.sweep.index import create_sweep, run_directories
-from meta_rl.training.sweep.lifeline import LIFELINE
-from meta_rl.training.sweep.plan import make_plan
 
 CHECKOUT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "meta_rl"]

@@ -19,8 +19,8 @@ import pytest
 from meta_rl.cli import app
 from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.checkpoint import find_checkpoints, load_checkpoint
-from meta_rl.training.record.run_directory import open_run_directory
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.runs.run_directory import open_run_directory
 
 CHECKOUT = Path(__file__).parents[3]
 TRAIN = [sys.executable, "-m", "meta_rl", "train"]

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from meta_rl.config import load_config
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.evaluation.comparison import EvaluatedPolicy, PolicyGroup
+from meta_rl.evaluation.saved_policy import SavedPolicy
 from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.saved_policies.comparison import EvaluatedPolicy, PolicyGroup
-from meta_rl.training.saved_policies.saved_policy import SavedPolicy
 
 CONFIG = load_config("smoke")
 

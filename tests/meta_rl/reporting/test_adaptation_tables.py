@@ -6,13 +6,13 @@ import re
 import numpy as np
 from rich.console import Console
 
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.evaluation.evaluation_summary import TaskGains, task_gains
 from meta_rl.reporting.adaptation_tables import (
     losing_sentence,
     print_adaptation_curves,
     print_tasks,
 )
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.saved_policies.evaluation_summary import TaskGains, task_gains
 
 
 def test_any_number_of_adaptation_steps_fits_into_eighty_columns():

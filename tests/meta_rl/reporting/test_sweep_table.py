@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from meta_rl.launch.index import SweepRun
 from meta_rl.reporting.sweep_table import kept_score, print_sweep_table, shown_steps
-from meta_rl.training.record.evaluation_table import EvaluationTable
-from meta_rl.training.sweep.index import SweepRun
+from meta_rl.runs.evaluation_table import EvaluationTable
 
 
 def finished_run(folder: Path, name: str, varied: dict[str, str], returns: list[float]) -> SweepRun:

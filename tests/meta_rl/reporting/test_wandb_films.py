@@ -6,7 +6,7 @@ import pytest
 
 from meta_rl.config import load_config
 from meta_rl.reporting.wandb_films import send_films
-from meta_rl.training.record.run_directory import create_run_directory
+from meta_rl.runs.run_directory import create_run_directory
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from meta_rl.ops.gaussian import log_prob
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.sampler import NumericalError, collect
 from meta_rl.rollouts.sharded_env import ShardedEnv, collect_sharded
-from meta_rl.training.seeding import RandomStreams, Split
+from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.types import Params, RolloutBatch
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.sampler import collect
 from meta_rl.rollouts.sharded_env import ShardedEnv, collect_sharded
-from meta_rl.training.seeding import RandomStreams, Split
+from meta_rl.runtime.seeding import RandomStreams, Split
 
 NUM_EPISODES, HORIZON = 3, 12
 TENSORS = ("observation", "action", "log_prob", "reward", "terminated", "truncated", "valid")

@@ -13,16 +13,16 @@ import pytest
 from rich.console import Console
 
 from meta_rl.config import ConfigError, load_config
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.runs import run_log
+from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints
+from meta_rl.runs.progress import Progress
+from meta_rl.runs.run_directory import RunDirectoryError, create_run_directory
+from meta_rl.runtime.seeding import Split
 from meta_rl.training import checkpoint, rl_loop
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.checkpoint import CheckpointError, find_checkpoints
 from meta_rl.training.jobs import TrainingResult, resume_run, start_run
-from meta_rl.training.record import run_log
-from meta_rl.training.record.progress import Progress
-from meta_rl.training.record.run_directory import RunDirectoryError, create_run_directory
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.seeding import Split
 
 CHEETAH = ("env.id=HalfCheetahVel-v0", "rollout.horizon=8")
 

@@ -19,23 +19,23 @@ from torch.testing import assert_close
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.cli import app
 from meta_rl.config import load_config
-from meta_rl.models.gaussian_policy import action_distribution
-from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
-from meta_rl.ops.gaussian import log_prob
-from meta_rl.ops.moments import Moments, no_moments
-from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training import rl_loop
-from meta_rl.training.adaptation_rollouts import collect_and_adapt
-from meta_rl.training.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
-from meta_rl.training.jobs import resume_run, start_run
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.saved_policies.saved_policy import (
+from meta_rl.evaluation.saved_policy import (
     evaluate_policy,
     load_policy,
     untrained_policy,
 )
-from meta_rl.training.seeding import RandomStreams, Split
-from meta_rl.training.stage_clock import StageClock
+from meta_rl.models.gaussian_policy import action_distribution
+from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
+from meta_rl.ops.gaussian import log_prob
+from meta_rl.ops.moments import Moments, no_moments
+from meta_rl.problems.adaptation_rollouts import collect_and_adapt
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
+from meta_rl.runtime.seeding import RandomStreams, Split
+from meta_rl.runtime.stage_clock import StageClock
+from meta_rl.training import rl_loop
+from meta_rl.training.jobs import resume_run, start_run
 
 CHECKOUT = Path(__file__).parents[3]
 NORMALISED = (

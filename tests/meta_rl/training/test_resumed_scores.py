@@ -11,18 +11,18 @@ import pytest
 from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
-from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training import rl_loop
-from meta_rl.training.adaptation_curve import AdaptationCurve
-from meta_rl.training.checkpoint import checkpoint_path, find_checkpoints
-from meta_rl.training.jobs import TrainingResult, resume_run, start_run
-from meta_rl.training.rl_experiment import RLExperiment
-from meta_rl.training.saved_policies.saved_policy import evaluate_policy, load_policy
-from meta_rl.training.saved_policies.supervised_evaluation import (
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
+from meta_rl.evaluation.supervised_evaluation import (
     evaluate_initialisation,
     load_initialisations,
 )
-from meta_rl.training.seeding import Split
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.runs.checkpoint import checkpoint_path, find_checkpoints
+from meta_rl.runtime.seeding import Split
+from meta_rl.training import rl_loop
+from meta_rl.training.jobs import TrainingResult, resume_run, start_run
 
 RL = ("evaluation.num_tasks=2", "evaluation.episodes_per_task=2", "run.device=cpu")
 SINE = (

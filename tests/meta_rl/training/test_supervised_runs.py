@@ -15,21 +15,21 @@ from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
-from meta_rl.ops.tracing import traced_at_first_call
-from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
-from meta_rl.tasks import glyphs
-from meta_rl.tasks.image_classes import DatasetError
-from meta_rl.training import compilation
-from meta_rl.training.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
-from meta_rl.training.jobs import resume_run, start_run
-from meta_rl.training.saved_policies.supervised_evaluation import (
+from meta_rl.curves.supervised_curve import SupervisedCurve
+from meta_rl.evaluation.supervised_evaluation import (
     evaluate_initialisation,
     load_initialisations,
 )
-from meta_rl.training.seeding import RandomStreams, Split
-from meta_rl.training.supervised_curve import SupervisedCurve
-from meta_rl.training.supervised_experiment import SupervisedExperiment
-from meta_rl.training.supervised_state import restore_supervised
+from meta_rl.ops.tracing import traced_at_first_call
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
+from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
+from meta_rl.runs.supervised_state import restore_supervised
+from meta_rl.runtime import compilation
+from meta_rl.runtime.seeding import RandomStreams, Split
+from meta_rl.tasks import glyphs
+from meta_rl.tasks.image_classes import DatasetError
+from meta_rl.training.jobs import resume_run, start_run
 
 SMALL = (
     *("network.hidden_sizes=[8]", "meta_update.meta_batch_size=3", "run.compile=false"),

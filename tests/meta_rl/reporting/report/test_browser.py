@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from meta_rl.config import load_config
+from meta_rl.evaluation.evaluation_job import TaskChoice, load_groups
 from meta_rl.reporting.report.job import make_report
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.jobs import start_run
-from meta_rl.training.saved_policies.evaluation_job import TaskChoice, load_groups
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.needs("chromium")

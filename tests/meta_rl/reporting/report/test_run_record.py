@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from meta_rl.config import load_config
+from meta_rl.evaluation.saved_policy import SavedPolicy
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.run_record import read_run
 from meta_rl.reporting.report.settings_data import run_data, settings_data
-from meta_rl.training.saved_policies.saved_policy import SavedPolicy
 
 
 def metrics_line(iteration, **entries):

@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 
 from meta_rl.config import load_config
+from meta_rl.evaluation.saved_policy import (
+    SavedPolicy,
+    evaluate_policy,
+    untrained_policy,
+)
 from meta_rl.reporting.report.recorded_replays import record_replays
 from meta_rl.reporting.report.replays_data import replays_data
 from meta_rl.reporting.report.solid_poses import (
@@ -19,11 +24,6 @@ from meta_rl.reporting.report.solid_poses import (
 from meta_rl.reporting.report.task_choice import ChosenTask
 from meta_rl.rollouts.replay import Replay, Scene, ScenePose
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.training.saved_policies.saved_policy import (
-    SavedPolicy,
-    evaluate_policy,
-    untrained_policy,
-)
 
 
 def unpack(packed):

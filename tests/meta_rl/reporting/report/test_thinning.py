@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
+from meta_rl.evaluation.saved_policy import SavedPolicy, load_policy
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.page import render_page
 from meta_rl.reporting.report.run_record import read_run
 from meta_rl.reporting.report.thinning import thinned
-from meta_rl.training.saved_policies.packaged_runs import PACKAGED_RUNS
-from meta_rl.training.saved_policies.saved_policy import SavedPolicy, load_policy
 
 NUM_LINES = 100_000
 PEAKS = {12_345: (1, 987.25), 54_321: (3, -876.5), 99_998: (0, 765.75)}

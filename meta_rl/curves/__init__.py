@@ -1,0 +1,1 @@
+"""Adaptation curves and what a meta-iteration's episodes come to."""

@@ -1,0 +1,1 @@
+"""What is learned: tasks that are drawn, played or batched, and scored."""

@@ -1,0 +1,1 @@
+"""What a process runs on: random numbers, ranks, clock, device, compilation."""

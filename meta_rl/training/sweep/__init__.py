@@ -1,1 +1,0 @@
-"""Many runs that differ in some settings: planned, started, watched and summed up together."""

@@ -15,13 +15,26 @@ written for one task take the same batch without its leading M axis; the caller 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 Params = dict[str, Tensor]
 """Named parameters of a module; per-task parameters carry a leading task axis."""
+
+
+class AlgorithmState(NamedTuple):
+    """What an algorithm is, between two meta-updates: a pytree.
+
+    Attributes:
+        params: what it has learned, which is all that acting and adapting begin with.
+        memory: what else its next update needs, such as the averages of an optimiser; mostly
+            nothing.
+    """
+
+    params: Params
+    memory: Params
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class RolloutBatch:
         num_diverged: episodes that a diverging simulation ended.
         success: bool [M, E], episodes with a step that the environment called a success; None where
             it does not speak of success.
+        carry: what the policies remember at the end, a pytree [M, E, ...]; that of policies
+            without memory is empty.
     """
 
     observation: Tensor
@@ -54,6 +69,7 @@ class RolloutBatch:
     task: np.ndarray
     num_diverged: int
     success: Tensor | None = None
+    carry: Any = ()
 
     @property
     def env_steps(self) -> int:
@@ -119,30 +135,3 @@ class ActionDistribution(NamedTuple):
 
     mean: Tensor
     log_std: Tensor
-
-
-@dataclass(frozen=True)
-class MetaUpdateStats:
-    """What happened in one trust-region step.
-
-    Attributes:
-        accepted: whether the line search found a step; if not, the parameters are unchanged.
-        reason: ``"accepted"``, or why the last candidate was refused.
-        surrogate_before: surrogate objective at the old parameters.
-        surrogate_after: surrogate objective at the returned parameters.
-        kl: mean KL divergence between the old and the returned policy, in nats.
-        num_backtracks: how many candidates were refused.
-        gradient_norm: Euclidean norm of the surrogate's gradient.
-        residual_norm: Euclidean norm of ``F x - g`` after conjugate gradient.
-        max_kl: radius of the trust region, in nats.
-    """
-
-    accepted: bool
-    reason: str
-    surrogate_before: float
-    surrogate_after: float
-    kl: float
-    num_backtracks: int
-    gradient_norm: float
-    residual_norm: float
-    max_kl: float

@@ -10,110 +10,241 @@ over theta, where J is the likelihood-ratio surrogate and ``theta'_i`` is always
 theta, so that the gradient is the exact second-order meta-gradient.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.func import grad_and_value, vmap
-from torch.utils._pytree import tree_map
+from pydantic import Field
+from torch import nn
 
-from meta_rl.algorithms.adaptation import adaptation_steps
-from meta_rl.models.gaussian_policy import action_distribution
-from meta_rl.ops.gauss_newton import gauss_newton_product
-from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
-from meta_rl.ops.masked import weighted_mean
-from meta_rl.ops.objectives import SURROGATES, likelihood_ratio_surrogate
-from meta_rl.ops.params import ravel, unravel
-from meta_rl.ops.tracing import Compiler, traced_in_two_when_frequent, traced_when_frequent
-from meta_rl.ops.trust_region import TrustRegionPoint, TrustRegionSettings, trust_region_step
-from meta_rl.types import ActionDistribution, MetaUpdateStats, Params, PolicyGradientBatch
+from meta_rl.algorithms.inner_loop import (
+    AdaptationSettings,
+    InnerLoop,
+    policy_gradient_adaptation,
+)
+from meta_rl.algorithms.meta_data import MetaData, every_nth_step, meta_data, split_tasks
+from meta_rl.algorithms.meta_objective import (
+    meta_curvature_product,
+    meta_evaluation,
+    meta_gradient,
+    task_gradients,
+)
+from meta_rl.algorithms.protocol import (
+    Metrics,
+    Play,
+    Quantities,
+    TaskMean,
+    TrainingContext,
+)
+from meta_rl.config import (
+    Config,
+    Contradiction,
+    Count,
+    Effect,
+    PositiveInt,
+    Section,
+    Settings,
+    not_greater,
+    refused,
+    setting,
+)
+from meta_rl.models.gaussian_policy import initial_params
+from meta_rl.ops.params import ravel, split_parameters, unravel
+from meta_rl.ops.tracing import Compiler
+from meta_rl.ops.trust_region import (
+    TrustRegionSettings,
+    TrustRegionStats,
+    annealed_max_kl,
+    trust_region_step,
+)
+from meta_rl.types import (
+    AlgorithmState,
+    Params,
+    RolloutBatch,
+)
 
-TaskMean = Callable[[Tensor, int], Tensor]
-"""(sum over this process's tasks, how many they are) -> mean over the tasks of the meta-batch."""
+
+class TrustRegionUpdate(Section):
+    """The outer loop: one trust-region step on the initialisation per meta-iteration."""
+
+    objective: Literal["likelihood_ratio", "clipped"] = setting(
+        "likelihood_ratio",
+        meaning="What the meta-update climbs; the trust region takes likelihood_ratio.",
+        effect=Effect.TRAINING,
+    )
+    optimiser: Literal["trust_region", "adam"] = setting(
+        "trust_region", meaning="Of the meta-update.", effect=Effect.TRAINING
+    )
+    max_kl: float = setting(
+        0.01,
+        meaning="Radius of the trust region: mean KL divergence, in nats.",
+        effect=Effect.TRAINING,
+        gt=0,
+    )
+    final_max_kl: Annotated[float, Field(gt=0, strict=True)] | None = setting(
+        None,
+        meaning="What max_kl falls to by the last meta-iteration; null keeps it constant.",
+        effect=Effect.TRAINING,
+    )
+    num_cg_iterations: Count = setting(
+        10, meaning="Iterations of conjugate gradient.", effect=Effect.TRAINING, ge=1
+    )
+    damping: float = setting(
+        1e-5,
+        meaning="Multiple of the identity added to the curvature.",
+        effect=Effect.TRAINING,
+        ge=0,
+    )
+    backtrack_ratio: float = setting(
+        0.8,
+        meaning="Factor by which the line search shortens the step.",
+        effect=Effect.TRAINING,
+        gt=0,
+        lt=1,
+    )
+    max_backtracks: Count = setting(
+        15,
+        meaning="Candidates that the line search tries before it gives up.",
+        effect=Effect.TRAINING,
+        ge=1,
+    )
+    curvature_stride: Count = setting(
+        1,
+        meaning="Every n-th time step enters the curvature; 1 uses all.",
+        effect=Effect.TRAINING,
+        ge=1,
+    )
+    steps_per_chunk: PositiveInt | None = setting(
+        None,
+        meaning="Environment steps differentiated at once; null lets the device decide.",
+        effect=Effect.SPEED,
+    )
 
 
-def mean_in_one_process(total: Tensor, num_tasks: int) -> Tensor:
-    """The ``TaskMean`` of a process that has all the tasks."""
-    return total / num_tasks
-
-
-class MetaData(NamedTuple):
-    """The episodes of one meta-iteration, a pytree with a leading task axis throughout.
-
-    Attributes:
-        pre: one batch per adaptation step, each collected by the policy before that step.
-        post: episodes of the adapted policies that the meta-objective counts; where those of
-            every adaptation step count, one step's after another's along the episode axis.
-    """
-
-    pre: tuple[PolicyGradientBatch, ...]
-    post: PolicyGradientBatch
-
-
-@dataclass(frozen=True)
-class InnerLoop:
-    """How one task's policy adapts.
-
-    Attributes:
-        policy: maps observations to an ``ActionDistribution``.
-        surrogate: which surrogate adaptation climbs, a name in ``SURROGATES``.
-        step_size: alpha, the size of the first step.
-        later_step_size_ratio: size of every later step, as a multiple of alpha.
-        first_order: leave the inner loop's second derivatives out of meta-gradients (FOMAML).
-        multi_step: let the policies after every adaptation step count in the meta-objective,
-            not only the last ones (Antoniou et al. 2019, arXiv 1810.09502, section 4).
-    """
-
-    policy: nn.Module
-    surrogate: str
-    step_size: float
-    later_step_size_ratio: float
-    first_order: bool
-    multi_step: bool
-
-    def step_sizes(self, num_adaptation_steps: int) -> list[float]:
-        """alpha, then smaller steps (MAML paper, appendix A.2: alpha / 2)."""
-        later = self.step_size * self.later_step_size_ratio
-        return [self.step_size, *[later] * (num_adaptation_steps - 1)][:num_adaptation_steps]
-
-    def loss(self, params: Params, batch: PolicyGradientBatch) -> Tensor:
-        """L of eq. 1: the negative surrogate of one task's episodes, []."""
-        distribution = action_distribution(self.policy, params, batch.observation)
-        surrogate = SURROGATES[self.surrogate]
-        new_log_prob = log_prob(distribution, batch.action)
-        return -surrogate(new_log_prob, batch.old_log_prob, batch.advantage, batch.weight)
-
-    def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
-        """What the adapted policies would do at the post-adaptation observations of one task."""
-        adapted_params, _ = adaptation_steps(
-            meta_params,
-            self.loss,
-            task.pre,
-            step_sizes=self.step_sizes(len(task.pre)),
-            first_order=self.first_order,
+def _dice_needs_every_step(settings: Settings) -> Iterator[Contradiction]:
+    if settings("adaptation.surrogate") == "dice" and settings("meta_update.curvature_stride") > 1:
+        yield (
+            "meta_update.curvature_stride",
+            "meta_update.curvature_stride should be 1 with adaptation.surrogate=dice, "
+            "which multiplies the ratios of all time steps",
         )
-        steps = adapted_params or [meta_params]
-        counted = steps if self.multi_step else steps[-1:]
-        outputs = [
-            action_distribution(self.policy, params, observation)
-            for params, observation in zip(
-                counted, task.post.observation.chunk(len(counted)), strict=True
-            )
-        ]
-        return ActionDistribution(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
 
 
-def meta_data(batches: Sequence[PolicyGradientBatch], *, multi_step: bool) -> MetaData:
-    """Arranges the batches of adaptation steps 0, 1, ..., K for ``maml_trpo_update``.
+class MamlTrpo:
+    """Learns an initialisation from which a few policy-gradient steps adapt to a task."""
 
-    Without any adaptation step the meta-update is TRPO on the mixture of the tasks.
-    """
-    counted = (batches[1:] if multi_step else batches[-1:]) or batches
-    post = PolicyGradientBatch(*(torch.cat(parts, dim=1) for parts in zip(*counted, strict=True)))
-    return MetaData(pre=tuple(batches[:-1]), post=post)
+    learns_from: ClassVar = "episodes"
+    sections: ClassVar[Mapping[str, type[Section]]] = {
+        "adaptation": AdaptationSettings,
+        "meta_update": TrustRegionUpdate,
+    }
+    rules: ClassVar = (
+        refused(
+            "meta_update.objective", "clipped", "has no trust region: use algorithm.name=promp"
+        ),
+        refused("meta_update.optimiser", "adam", "has no trust region: use algorithm.name=promp"),
+        not_greater("meta_update.curvature_stride", "rollout.horizon"),
+        not_greater("meta_update.final_max_kl", "meta_update.max_kl"),
+        _dice_needs_every_step,
+    )
+    # A refused step may leave other numbers that are not finite.
+    finite_metrics: ClassVar = ("surrogate_before", "gradient_norm")
+
+    def __init__(self, config: Config, policy: nn.Module, context: TrainingContext) -> None:
+        """Takes the policy with its initial parameters."""
+        adaptation: AdaptationSettings = config.adaptation
+        self.settings: TrustRegionUpdate = config.meta_update
+        self.policy, self.context = policy, context
+        self.num_adaptation_steps = adaptation.num_adaptation_steps
+        self.steps_per_chunk = self.settings.steps_per_chunk or context.steps_per_chunk
+        self.collect_and_adapt = policy_gradient_adaptation(
+            config, adaptation, policy, self.steps_per_chunk
+        )
+
+    @property
+    def inner_loop(self) -> InnerLoop:
+        """How one task's policy adapts."""
+        return self.collect_and_adapt.inner_loop
+
+    def initial_state(self, generator: torch.Generator) -> AlgorithmState:
+        """The policy's initial parameters."""
+        del generator
+        return AlgorithmState(initial_params(self.policy), memory={})
+
+    def adapt(self, state: AlgorithmState, play: Play, num_steps: int) -> list[RolloutBatch]:
+        """Collects D_i, adapts to it, collects D'_i, and so on (algorithm 3, lines 4 to 8)."""
+        episodes, _ = self.collect_and_adapt(state.params, play, num_steps)
+        return episodes
+
+    def update(
+        self, state: AlgorithmState, play: Play, meta_iteration: int
+    ) -> tuple[AlgorithmState, Metrics]:
+        """As ``adapt``, then improves theta (algorithm 3, line 10)."""
+        episodes, batches = self.collect_and_adapt(state.params, play, self.num_adaptation_steps)
+        batches.append(self.collect_and_adapt.batch(episodes[-1]))
+        params, stats = maml_trpo_update(
+            self.inner_loop,
+            state.params,
+            meta_data(batches, multi_step=self.inner_loop.multi_step),
+            trust_region=self.trust_region(meta_iteration),
+            curvature_stride=self.settings.curvature_stride,
+            steps_per_chunk=self.steps_per_chunk,
+            task_mean=self.context.task_mean,
+            compiler=self.context.compiler,
+        )
+        return state._replace(params=params), _metrics(stats)
+
+    def step_sizes(self, num_steps: int) -> list[float]:
+        """Of each adaptation step."""
+        return self.inner_loop.step_sizes(num_steps)
+
+    def trust_region(self, meta_iteration: int) -> TrustRegionSettings:
+        """Settings of the outer step after so many completed meta-iterations.
+
+        A function of that number alone, so that a resumed run goes on as if never interrupted.
+        """
+        update, max_kl = self.settings, self.settings.max_kl
+        if update.final_max_kl is not None:
+            progress = meta_iteration / max(1, self.context.num_meta_iterations - 1)
+            max_kl = annealed_max_kl(max_kl, update.final_max_kl, progress)
+        return TrustRegionSettings(
+            max_kl=max_kl,
+            num_cg_iterations=update.num_cg_iterations,
+            damping=update.damping,
+            backtrack_ratio=update.backtrack_ratio,
+            max_backtracks=update.max_backtracks,
+        )
+
+    def adaptation_quantities(self, params: Params, episodes: RolloutBatch) -> Quantities:
+        """What adapting computes, to find what went wrong first."""
+        return self.collect_and_adapt.quantities(params, episodes)
+
+    def update_quantities(
+        self, state: AlgorithmState, episodes: Sequence[RolloutBatch]
+    ) -> Quantities:
+        """What the update computes of each task, to find what went wrong first."""
+        batches = [self.collect_and_adapt.batch(stage) for stage in episodes]
+        yield "an advantage", batches[-1].advantage
+        yield "a log-probability", batches[-1].old_log_prob
+        data = meta_data(batches, multi_step=self.inner_loop.multi_step)
+        gradient, (surrogate, _) = task_gradients(self.inner_loop, state.params, data)
+        yield "the meta-loss", surrogate
+        for name, value in split_parameters(gradient, state.params).items():
+            yield f"the meta-gradient ({name})", value
+
+    @staticmethod
+    def progress(record: Mapping[str, Any]) -> dict[str, str]:
+        """What the screen shows of a meta-iteration, by its header."""
+        outcome = "accepted" if record["accepted"] else f"refused: {record['line_search']}"
+        if record["accepted"] and record["num_backtracks"]:
+            outcome += f", backtracks: {record['num_backtracks']}"
+        return {"KL": f"{record['kl']:.4f}", "step": outcome}
+
+
+def _metrics(stats: TrustRegionStats) -> Metrics:
+    metrics = asdict(stats)
+    return {"line_search": metrics.pop("reason"), **metrics}
 
 
 def maml_trpo_update(
@@ -126,7 +257,7 @@ def maml_trpo_update(
     steps_per_chunk: int,
     task_mean: TaskMean,
     compiler: Compiler | None = None,
-) -> tuple[Params, MetaUpdateStats]:
+) -> tuple[Params, TrustRegionStats]:
     """One meta-update of the initialisation.
 
     Args:
@@ -163,159 +294,3 @@ def maml_trpo_update(
         return meta_params, stats
     # Memory of their own, aligned as that of loaded ones is: kernels are chosen by alignment too.
     return {name: value.clone() for name, value in unravel(new_theta, meta_params).items()}, stats
-
-
-def meta_gradient(
-    inner_loop: InnerLoop,
-    meta_params: Params,
-    chunks: Sequence[MetaData],
-    task_mean: TaskMean = mean_in_one_process,
-    compiler: Compiler | None = None,
-) -> tuple[Tensor, Tensor, list[ActionDistribution]]:
-    """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``.
-
-    Returns:
-        [num_parameters], in the order of ``ravel``; []; and what the policies adapted from theta
-        do, which it meets on the way, for each chunk.
-    """
-    task_gradients = traced_when_frequent(_task_gradients, inner_loop, compiler=compiler)
-    gradients, values = zip(*(task_gradients(meta_params, chunk) for chunk in chunks), strict=True)
-    surrogates, distributions = zip(*values, strict=True)
-    return (
-        _mean_of_chunks(gradients, task_mean),
-        _mean_of_chunks(surrogates, task_mean),
-        list(distributions),
-    )
-
-
-def meta_curvature_product(
-    inner_loop: InnerLoop,
-    meta_params: Params,
-    chunks: Sequence[MetaData],
-    task_mean: TaskMean = mean_in_one_process,
-    compiler: Compiler | None = None,
-) -> Callable[[Tensor], Tensor]:
-    """``v -> F v``, F the Hessian of the meta-constraint ``mean_i KL`` at theta.
-
-    With J the Jacobian of the adapted policies' outputs with respect to theta, through the
-    inner loop, F equals ``J^T (Fisher matrix of the outputs) J`` exactly.
-    """
-    theta = ravel(meta_params)
-    chunk_product = traced_in_two_when_frequent(
-        _task_curvature_product, inner_loop, compiler=compiler
-    )
-    products = [chunk_product(meta_params, chunk, theta) for chunk in chunks]
-    return lambda v: _mean_of_chunks([product(v) for product in products], task_mean)
-
-
-def meta_evaluation(
-    inner_loop: InnerLoop,
-    meta_params: Params,
-    chunks: Sequence[MetaData],
-    old_distributions: Sequence[ActionDistribution],
-    task_mean: TaskMean = mean_in_one_process,
-    compiler: Compiler | None = None,
-) -> Callable[[Tensor], TrustRegionPoint]:
-    """``theta -> (mean_i J, mean_i KL)``, the KL taken from the policies adapted from theta_old.
-
-    What those do is the last of what ``meta_gradient`` returns for the same chunks.
-    """
-    task_points = traced_when_frequent(_task_points, inner_loop, compiler=compiler)
-
-    @torch.no_grad()
-    def evaluate(theta: Tensor) -> TrustRegionPoint:
-        params = unravel(theta, meta_params)
-        points = [
-            task_points(params, chunk, old)
-            for chunk, old in zip(chunks, old_distributions, strict=True)
-        ]
-        return TrustRegionPoint(*_mean_of_chunks(points, task_mean))
-
-    return evaluate
-
-
-def split_tasks(data: MetaData, steps_per_chunk: int) -> list[MetaData]:
-    """Cuts the task axis into chunks of at most ``steps_per_chunk`` steps, or of one task."""
-    num_tasks, *steps = data.post.weight.shape
-    size = tasks_per_chunk(math.prod(steps), steps_per_chunk)
-    return [tree_map(lambda x, i=i: x[i : i + size], data) for i in range(0, num_tasks, size)]
-
-
-def tasks_per_chunk(steps_per_task: int, steps_per_chunk: int) -> int:
-    """How many tasks fit into a chunk, at least one."""
-    return max(1, steps_per_chunk // steps_per_task)
-
-
-def every_nth_step(data: MetaData, stride: int) -> MetaData:
-    """Keeps the time steps 0, n, 2 n, ... of every episode."""
-    return tree_map(lambda x: x[:, :, ::stride], data) if stride > 1 else data
-
-
-def _task_gradients(
-    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData
-) -> tuple[Tensor, tuple[Tensor, ActionDistribution]]:
-    """Of each task of a chunk: the gradient of J [M, N], J [M], and what its policies do."""
-
-    def task_surrogate(theta: Tensor, task: MetaData) -> tuple[Tensor, ActionDistribution]:
-        distribution = inner_loop.adapted_distribution(unravel(theta, meta_params), task)
-        return _surrogate(distribution, task.post), distribution
-
-    per_task = vmap(grad_and_value(task_surrogate, has_aux=True), in_dims=(None, 0))
-    return per_task(ravel(meta_params), chunk)
-
-
-def _task_curvature_product(
-    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData
-) -> Callable[[Tensor], Tensor]:
-    """``v -> F v`` [M, N] for each task of a chunk."""
-    theta, weight = ravel(meta_params), chunk.post.weight
-    step_weight = weight / weight.sum((-2, -1), keepdim=True).clamp(min=1.0)
-    # Each task has a theta of its own, and so a product of its own.
-    shape = (len(weight), len(theta))
-
-    def outputs(theta_MN: Tensor) -> ActionDistribution:
-        def task_outputs(theta: Tensor, task: MetaData) -> ActionDistribution:
-            return inner_loop.adapted_distribution(unravel(theta, meta_params), task)
-
-        return vmap(task_outputs)(theta_MN, chunk)
-
-    def output_curvature(
-        distribution: ActionDistribution, tangent: ActionDistribution
-    ) -> ActionDistribution:
-        product = fisher_vector_product(distribution, tangent)
-        return ActionDistribution(*(step_weight[..., None] * x for x in product))
-
-    product = gauss_newton_product(outputs, theta.expand(shape), output_curvature)
-    return lambda v: product(v.expand(shape))
-
-
-def _task_points(
-    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData, old: ActionDistribution
-) -> Tensor:
-    """J and KL of each task of a chunk, [M, 2]."""
-
-    def task_point(task: MetaData, old: ActionDistribution) -> Tensor:
-        new = inner_loop.adapted_distribution(meta_params, task)
-        divergence = weighted_mean(kl_divergence(old, new), task.post.weight)
-        return torch.stack([_surrogate(new, task.post), divergence])
-
-    return vmap(task_point)(chunk, old)
-
-
-def _surrogate(distribution: ActionDistribution, post: PolicyGradientBatch) -> Tensor:
-    """J of one task: TRPO's likelihood-ratio surrogate (Schulman et al. 2015, eq. 14)."""
-    return likelihood_ratio_surrogate(
-        log_prob(distribution, post.action), post.old_log_prob, post.advantage, post.weight
-    )
-
-
-def _mean_of_chunks(of_chunks: Sequence[Tensor], task_mean: TaskMean) -> Tensor:
-    """Means over the leading task axis of all chunks.
-
-    They are summed in double precision, in which a sum of single-precision numbers rounds hardly
-    ever: the mean does not depend on how tasks are shared out to chunks and processes. Conjugate
-    gradient would make visible differences of the smallest ones.
-    """
-    sums = [x.double().sum(0) for x in of_chunks]
-    num_tasks = sum(len(x) for x in of_chunks)
-    return task_mean(torch.stack(sums).sum(0), num_tasks).to(of_chunks[0].dtype)

@@ -8,7 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from meta_rl.config.problems import ConfigError, Location, did_you_mean, find_problems
+from meta_rl.config.closest import did_you_mean
+from meta_rl.config.former_names import with_present_names, with_present_sources
+from meta_rl.config.kinds import kind_of_run, kind_of_tasks
+from meta_rl.config.problems import ConfigError, Location, find_problems
 from meta_rl.config.schema import Config
 from meta_rl.config.supervised import FewShotRunConfig, SineRunConfig
 from meta_rl.reading import file_errors_as, read_text
@@ -17,7 +20,6 @@ from meta_rl.reading.yaml_values import YamlError, parse_yaml, to_yaml
 
 AnyConfig = Config | SineRunConfig | FewShotRunConfig
 """The settings of a run of any kind."""
-_SUPERVISED: tuple[type[SineRunConfig | FewShotRunConfig], ...] = (SineRunConfig, FewShotRunConfig)
 
 _DOTTED_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 # A second's work for the reader of YAML.
@@ -67,11 +69,10 @@ def load_config(config: str, overrides: Sequence[str] = ()) -> AnyConfig:
     if problems:
         raise ConfigError(*problems)
     sources: dict[Location, str] = {(): str(file)}
-    for layer in layers:
-        sources.update(layer.sources)
     settings: dict[str, Any] = {}
     for layer in layers:
-        settings = _merged(settings, layer.settings)
+        sources.update(with_present_sources(layer.sources))
+        settings = _merged(settings, with_present_names(layer.settings))
     return _validate(settings, sources)
 
 
@@ -85,7 +86,7 @@ def config_from_mapping(mapping: Mapping[str, Any], source: str) -> AnyConfig:
     Raises:
         ConfigError: with every problem.
     """
-    return _validate(dict(mapping), {(): source})
+    return _validate(with_present_names(mapping), {(): source})
 
 
 def config_to_yaml(config: AnyConfig) -> str:
@@ -94,8 +95,12 @@ def config_to_yaml(config: AnyConfig) -> str:
 
 
 def _validate(settings: dict[str, Any], sources: Mapping[Location, str]) -> AnyConfig:
+    kind: Any = kind_of_tasks(settings)
+    try:
+        kind = kind_of_run(kind, _algorithm_name(settings, kind))
+    except ValueError as error:
+        raise ConfigError(_with_source(str(error), ("algorithm", "name"), sources)) from None
     # An absent section is an empty one, so that what it requires is reported by its full name.
-    kind = _kind(settings)
     settings = {name: {} for name in kind.model_fields} | settings
     try:
         return kind.model_validate(settings)
@@ -106,12 +111,12 @@ def _validate(settings: dict[str, Any], sources: Mapping[Location, str]) -> AnyC
     )
 
 
-def _kind(settings: Mapping[str, Any]) -> type[AnyConfig]:
-    """Tells the kind of a run by the section that says what its tasks are."""
-    for kind in _SUPERVISED:
-        if kind.task_section in settings and "env" not in settings:
-            return kind
-    return Config
+def _algorithm_name(settings: Mapping[str, Any], kind: type[AnyConfig]) -> str:
+    """What the settings name; the default where that is no name, which validation reports."""
+    default: str = kind.model_fields["algorithm"].default.name
+    section = settings.get("algorithm", {})
+    name = section.get("name", default) if isinstance(section, dict) else default
+    return name if isinstance(name, str) else default
 
 
 def _with_source(text: str, location: Location, sources: Mapping[Location, str]) -> str:

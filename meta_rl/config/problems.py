@@ -1,23 +1,18 @@
 """Says what is wrong with settings, in the words of the person who wrote them."""
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from meta_rl.config.schema import (
-    DICE_NEEDS_EVERY_STEP,
-    NOT_GREATER,
-    Config,
-    default_of,
-    setting_names,
-)
-from meta_rl.config.supervised import SupervisedConfig
+from meta_rl.config.closest import did_you_mean
+from meta_rl.config.kinds import defaults_of, setting_names
+from meta_rl.config.rules import RawSettings, contradictions
+from meta_rl.config.schema import RunKind
 from meta_rl.reading import one_line
 
 Location = tuple[str, ...]
@@ -61,7 +56,7 @@ class Problem:
 
 
 def find_problems(
-    settings: Mapping[str, Any], error: ValidationError, kind: type[Config | SupervisedConfig]
+    settings: Mapping[str, Any], error: ValidationError, kind: type[RunKind]
 ) -> list[Problem]:
     """Lists all that is wrong with settings that pydantic refused for a kind of run.
 
@@ -73,19 +68,14 @@ def find_problems(
         Problem(tuple(str(key) for key in detail["loc"]), _describe(detail, kind))
         for detail in details
     ]
-    if issubclass(kind, SupervisedConfig):
-        return problems or list(_supervised_contradictions(settings, kind))
-    failed = [".".join(problem.location) for problem in problems]
-    return problems + list(_contradictions(settings, failed))
+    failed = {".".join(problem.location) for problem in problems}
+    sections = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    raw = RawSettings(sections, defaults_of(kind), failed)
+    found = contradictions((*kind.rules, *kind.algorithm_rules), raw)
+    return problems + [Problem(tuple(name.split(".")), text) for name, text in found]
 
 
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Returns ``"; did you mean X?"`` for the candidate nearest to a name, or ``""``."""
-    nearest = difflib.get_close_matches(name, list(candidates), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
-
-
-def _describe(detail: ErrorDetails, kind: type[BaseModel]) -> str:
+def _describe(detail: ErrorDetails, kind: type[RunKind]) -> str:
     name = ".".join(str(key) for key in detail["loc"])
     if detail["type"] == "missing":
         return f"{name} is required"
@@ -100,7 +90,7 @@ def _describe(detail: ErrorDetails, kind: type[BaseModel]) -> str:
     return f"{name} {wish}, but is {_shown(detail['input'])}{hint}"
 
 
-def _nearest_setting(name: str, kind: type[BaseModel]) -> str:
+def _nearest_setting(name: str, kind: type[RunKind]) -> str:
     settings = setting_names(kind)
     key = name.rpartition(".")[2]
     same_key = [setting for setting in settings if setting.rpartition(".")[2] == key]
@@ -110,36 +100,3 @@ def _nearest_setting(name: str, kind: type[BaseModel]) -> str:
 def _shown(value: Any, max_length: int = 60) -> str:
     text = json.dumps(value, default=repr, skipkeys=True, ensure_ascii=False)
     return text if len(text) <= max_length else f"{text[:max_length]}..."
-
-
-def _contradictions(settings: Mapping[str, Any], failed: list[str]) -> Iterable[Problem]:
-    for smaller, larger in NOT_GREATER:
-        sections = {name.partition(".")[0] for name in (smaller, larger)}
-        if sections.intersection(failed) or {smaller, larger}.intersection(failed):
-            continue
-        low, high = _value(settings, smaller), _value(settings, larger)
-        if low is not None and low > high:
-            section, key = smaller.split(".")
-            blamed = smaller if key in settings.get(section, {}) else larger
-            text = f"{smaller} ({low}) should not be greater than {larger} ({high})"
-            yield Problem(tuple(blamed.split(".")), text)
-    sound = not {"adaptation", "meta_update"}.intersection(name.split(".")[0] for name in failed)
-    is_dice = sound and _value(settings, "adaptation.surrogate") == "dice"
-    if is_dice and _value(settings, "meta_update.curvature_stride") > 1:
-        yield Problem(("meta_update", "curvature_stride"), DICE_NEEDS_EVERY_STEP)
-
-
-def _value(settings: Mapping[str, Any], name: str) -> Any:
-    section, key = name.split(".")
-    return settings.get(section, {}).get(key, default_of(name))
-
-
-def _supervised_contradictions(
-    settings: Mapping[str, Any], kind: type[SupervisedConfig]
-) -> Iterable[Problem]:
-    def get(name: str) -> Any:
-        section, key = name.split(".")
-        return settings.get(section, {}).get(key, default_of(name, kind))
-
-    for name, text in kind.contradictions(get):
-        yield Problem(tuple(name.split(".")), text)

@@ -1,52 +1,29 @@
-"""Every setting of a run: its type, default, range and meaning, in one place.
-
-The sections are frozen and strict: an unknown key, a number in quotes, ``4.5`` where an integer
-belongs, ``true`` where a number belongs, and nan or infinity are all errors.
-"""
+"""The settings of a run of reinforcement learning, but for those that its algorithm brings."""
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
+from meta_rl.config.algorithm import AlgorithmConfig
+from meta_rl.config.rules import Rule, ValidSettings, contradictions, not_greater
+from meta_rl.config.section import Count, Effect, PositiveInt, Section, Seed, setting
 from meta_rl.reading.json_values import MAX_DEPTH, parse_json
-from meta_rl.reading.numbers import MAX_INTEGER
-
-NOT_GREATER = (
-    ("policy.min_std", "policy.init_std"),
-    ("meta_update.curvature_stride", "rollout.horizon"),
-    ("meta_update.final_max_kl", "meta_update.max_kl"),
-)
-"""Pairs of settings of which the first, where it is set, must not be greater than the second."""
-
-DICE_NEEDS_EVERY_STEP = (
-    "meta_update.curvature_stride should be 1 with adaptation.surrogate=dice, "
-    "which multiplies the ratios of all time steps"
-)
-
-MAX_COUNT = 2**31 - 1
-"""Most of anything: the product of two counts still fits into 64 bits."""
-
-Count = Annotated[int, Field(le=MAX_COUNT)]
-PositiveInt = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
-Seed = Annotated[int, Field(le=MAX_INTEGER)]
-
-
-class Section(BaseModel):
-    """A group of settings that cannot be changed once they are made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
     """The distribution of tasks."""
 
-    id: str = Field(min_length=1, description="Registered id of the environment.")
-    options: dict[str, JsonValue] = Field(
-        default={}, description="Keyword arguments for the environment's constructor."
+    id: str = setting(
+        meaning="Registered id of the environment.", effect=Effect.PROBLEM, min_length=1
     )
-    observe_task: bool = Field(
-        default=False, description="Append the task to each observation, as an oracle sees it."
+    options: dict[str, JsonValue] = setting(
+        {}, meaning="Keyword arguments for the environment's constructor.", effect=Effect.PROBLEM
+    )
+    observe_task: bool = setting(
+        False,
+        meaning="Append the task to each observation, as an oracle sees it.",
+        effect=Effect.PROBLEM,
     )
 
     @field_validator("options")
@@ -67,221 +44,171 @@ class PolicyConfig(Section):
     """The Gaussian policy whose initialisation is meta-learned."""
 
     # Not strict, so that a list from YAML becomes a tuple; its entries stay strict.
-    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
-        default=(100, 100), description="Units of each hidden layer; none gives a linear policy."
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = setting(
+        (100, 100),
+        meaning="Units of each hidden layer; none gives a linear policy.",
+        effect=Effect.PROBLEM,
     )
-    activation: Literal["tanh", "relu", "elu", "silu"] = Field(
-        default="tanh", description="Nonlinearity after each hidden layer."
+    activation: Literal["tanh", "relu", "elu", "silu"] = setting(
+        "tanh", meaning="Nonlinearity after each hidden layer.", effect=Effect.PROBLEM
     )
-    output_scale: float = Field(
-        default=1.0, gt=0, description="Factor on the initial weights of the last layer."
+    output_scale: float = setting(
+        1.0, meaning="Factor on the initial weights of the last layer.", effect=Effect.PROBLEM, gt=0
     )
-    init_std: float = Field(
-        default=1.0,
+    init_std: float = setting(
+        1.0,
+        meaning="Initial standard deviation of the actions; the action box is [-1, 1].",
+        effect=Effect.PROBLEM,
         gt=0,
-        description="Initial standard deviation of the actions; the action box is [-1, 1].",
     )
-    min_std: float = Field(
-        default=1e-6, gt=0, description="Floor of the standard deviation of the actions."
+    min_std: float = setting(
+        1e-6, meaning="Floor of the standard deviation of the actions.", effect=Effect.PROBLEM, gt=0
     )
-    normalise_observations: bool = Field(
-        default=False,
-        description="Scale observations by the mean and standard deviation of all training steps "
+    normalise_observations: bool = setting(
+        False,
+        meaning="Scale observations by the mean and standard deviation of all training steps "
         "so far, clipped to +-10; the statistics are part of the checkpoint.",
-    )
-
-
-class AdaptationConfig(Section):
-    """The inner loop: policy-gradient steps on one task."""
-
-    inner_step_size: float = Field(
-        default=0.1, gt=0, description="Size of the first gradient step on a task."
-    )
-    num_adaptation_steps: Count = Field(
-        default=1,
-        ge=0,
-        description="Gradient steps on each task during training; 0: TRPO on the task mixture.",
-    )
-    later_step_size_ratio: float = Field(
-        default=0.5,
-        gt=0,
-        description="Size of the steps after the first, as a multiple of the inner step size.",
-    )
-    first_order: bool = Field(
-        default=False, description="Leave second derivatives out of the meta-gradient (FOMAML)."
-    )
-    multi_step: bool = Field(
-        default=False,
-        description="Let the returns after every adaptation step count, not only after the last.",
-    )
-    surrogate: Literal["log_prob", "likelihood_ratio", "dice"] = Field(
-        default="log_prob", description="Objective whose gradient is the inner step."
-    )
-
-
-class MetaUpdateConfig(Section):
-    """The outer loop: one trust-region step on the initialisation per meta-iteration."""
-
-    max_kl: float = Field(
-        default=0.01, gt=0, description="Radius of the trust region: mean KL divergence, in nats."
-    )
-    final_max_kl: Annotated[float, Field(gt=0, strict=True)] | None = Field(
-        default=None,
-        description="What max_kl falls to by the last meta-iteration; null keeps it constant.",
-    )
-    num_cg_iterations: Count = Field(
-        default=10, ge=1, description="Iterations of conjugate gradient."
-    )
-    damping: float = Field(
-        default=1e-5, ge=0, description="Multiple of the identity added to the curvature."
-    )
-    backtrack_ratio: float = Field(
-        default=0.8, gt=0, lt=1, description="Factor by which the line search shortens the step."
-    )
-    max_backtracks: Count = Field(
-        default=15, ge=1, description="Candidates that the line search tries before it gives up."
-    )
-    curvature_stride: Count = Field(
-        default=1, ge=1, description="Every n-th time step enters the curvature; 1 uses all."
-    )
-    steps_per_chunk: PositiveInt | None = Field(
-        default=None,
-        description="Environment steps differentiated at once; null lets the device decide.",
+        effect=Effect.PROBLEM,
     )
 
 
 class RolloutConfig(Section):
     """How many episodes are collected, and how they are discounted."""
 
-    meta_batch_size: Count = Field(default=40, ge=1, description="Tasks per meta-iteration.")
-    episodes_per_task: Count = Field(
-        default=20, ge=2, description="Episodes per task and adaptation step."
+    episodes_per_task: Count = setting(
+        20, meaning="Episodes per task and adaptation step.", effect=Effect.TRAINING, ge=2
     )
-    horizon: Count = Field(default=200, ge=1, description="Longest episode, in environment steps.")
-    discount_factor: float = Field(
-        default=0.99, gt=0, le=1, description="Discount per environment step."
-    )
-    gae_lambda: float = Field(
-        default=1.0,
+    horizon: Count = setting(200, meaning="Longest episode, in environment steps.", ge=1)
+    discount_factor: float = setting(0.99, meaning="Discount per environment step.", gt=0, le=1)
+    gae_lambda: float = setting(
+        1.0,
+        meaning="Bias (0) against variance (1) in generalised advantage estimation.",
         ge=0,
         le=1,
-        description="Bias (0) against variance (1) in generalised advantage estimation.",
     )
-    standardise_advantages: bool = Field(
-        default=True,
-        description="Give each task's advantages mean 0 and standard deviation 1; without it, "
+    standardise_advantages: bool = setting(
+        True,
+        meaning="Give each task's advantages mean 0 and standard deviation 1; without it, "
         "inner_step_size has to suit the scale of the returns.",
     )
-    num_threads: Count = Field(
-        default=0,
+    num_threads: Count = setting(
+        0,
+        meaning="Physics threads, or workers of a user's environment; 0 uses every CPU.",
+        effect=Effect.SPEED,
         ge=0,
-        description="Physics threads, or workers of a user's environment; 0 uses every CPU.",
     )
-    max_diverged_share: float = Field(
-        default=0.1,
+    max_diverged_share: float = setting(
+        0.1,
+        meaning="Share of the episodes of a step that may end because a simulation diverged.",
+        effect=Effect.TRAINING,
         ge=0,
         le=1,
-        description="Share of the episodes of a step that may end because a simulation diverged.",
     )
-    step_timeout: float = Field(
-        default=60.0,
+    step_timeout: float = setting(
+        60.0,
+        meaning="Longest call to a worker of a user's environment, in seconds.",
+        effect=Effect.SPEED,
         gt=0,
-        description="Longest call to a worker of a user's environment, in seconds.",
     )
 
 
 class EvaluationConfig(Section):
     """Adaptation to validation and test tasks."""
 
-    every: Count = Field(
-        default=20, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
-    )
-    seed: Seed = Field(
-        default=0,
+    every: Count = setting(
+        20,
+        meaning="Meta-iterations between evaluations; 0: only at the end.",
+        effect=Effect.TRAINING,
         ge=0,
-        description="Seed of these tasks and their episodes, the same for every run.seed.",
     )
-    num_tasks: Count = Field(
-        default=40, ge=2, description="Validation tasks, and as many for tests."
+    seed: Seed = setting(
+        0, meaning="Seed of these tasks and their episodes, the same for every run.seed.", ge=0
     )
-    episodes_per_task: Count = Field(
-        default=20, ge=2, description="Episodes per task and adaptation step."
-    )
-    num_adaptation_steps: Count = Field(
-        default=3, ge=0, description="Gradient steps on each of these tasks."
-    )
+    num_tasks: Count = setting(40, meaning="Validation tasks, and as many for tests.", ge=2)
+    episodes_per_task: Count = setting(20, meaning="Episodes per task and adaptation step.", ge=2)
+    num_adaptation_steps: Count = setting(3, meaning="Gradient steps on each of these tasks.", ge=0)
 
 
 class RunConfig(Section):
     """One run: where, how long, on what."""
 
-    dir: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Folder of the run; null: runs/NAME-seedSEED-TIMESTAMP."
+    dir: Annotated[str, Field(min_length=1)] | None = setting(
+        None, meaning="Folder of the run; null: runs/NAME-seedSEED-TIMESTAMP.", effect=Effect.LABELS
     )
-    seed: Seed = Field(default=0, ge=0, description="Seed of every random draw in training.")
-    meta_iterations: Count = Field(default=300, ge=1, description="Meta-updates of the whole run.")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where tensors live; auto takes a GPU if there is one."
+    seed: Seed = setting(
+        0, meaning="Seed of every random draw in training.", effect=Effect.TRAINING, ge=0
     )
-    compile: bool = Field(
-        default=False, description="Compile the meta-update where there is a compiler."
+    meta_batch_size: Count = setting(
+        40, meaning="Tasks per meta-iteration.", effect=Effect.TRAINING, ge=1
     )
-    checkpoint_every: Count = Field(
-        default=20, ge=1, description="Meta-iterations between checkpoints."
+    meta_iterations: Count = setting(
+        300, meaning="Meta-updates of the whole run.", effect=Effect.TRAINING, ge=1
     )
-    keep_checkpoints: Count = Field(
-        default=3, ge=1, description="Latest checkpoints that are kept, besides the best one."
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", meaning="Where tensors live; auto takes a GPU if there is one.", effect=Effect.SPEED
     )
-    wandb: Literal["disabled", "offline", "online"] = Field(
-        default="disabled", description="Whether metrics also go to Weights & Biases."
+    compile: bool = setting(
+        False, meaning="Compile the meta-update where there is a compiler.", effect=Effect.SPEED
     )
-    wandb_project: str = Field(
-        default="meta-rl", min_length=1, description="Project at Weights & Biases."
+    checkpoint_every: Count = setting(
+        20, meaning="Meta-iterations between checkpoints.", effect=Effect.SPEED, ge=1
+    )
+    log_every: Count = setting(
+        1, meaning="Meta-iterations that a line of the metrics sums up.", effect=Effect.LABELS, ge=1
+    )
+    keep_checkpoints: Count = setting(
+        3,
+        meaning="Latest checkpoints that are kept, besides the best one.",
+        effect=Effect.SPEED,
+        ge=1,
+    )
+    wandb: Literal["disabled", "offline", "online"] = setting(
+        "disabled", meaning="Whether metrics also go to Weights & Biases.", effect=Effect.LABELS
+    )
+    wandb_project: str = setting(
+        "meta-rl", meaning="Project at Weights & Biases.", effect=Effect.LABELS, min_length=1
     )
 
 
-class Config(Section):
-    """All settings of a run."""
+class RunKind(Section):
+    """All settings of a run: what any kind of run has, and how its settings must agree.
 
-    env: EnvConfig
-    policy: PolicyConfig = PolicyConfig()
-    adaptation: AdaptationConfig = AdaptationConfig()
-    meta_update: MetaUpdateConfig = MetaUpdateConfig()
-    rollout: RolloutConfig = RolloutConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    The algorithm's own sections are added by ``kinds.kind_of_run``.
+
+    Attributes:
+        task_section: the section that says what the tasks are, which other kinds do not have.
+        rules: what settings must hold together.
+        algorithm_rules: what those that the algorithm brings must hold.
+    """
+
+    task_section: ClassVar[str]
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    algorithm_rules: ClassVar[tuple[Rule, ...]] = ()
+
     run: RunConfig = RunConfig()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Classes that are made for an algorithm have no name to be pickled by: ranks send values."""
+        from meta_rl.config.loading import config_from_mapping
+
+        return config_from_mapping, (self.model_dump(mode="json"), "another rank")
 
     @model_validator(mode="after")
     def _settings_agree(self) -> Self:
-        for smaller, larger in NOT_GREATER:
-            low, high = self._get(smaller), self._get(larger)
-            if low is not None and low > high:
-                raise ValueError(f"{smaller} ({low}) should not be greater than {larger} ({high})")
-        if self.adaptation.surrogate == "dice" and self.meta_update.curvature_stride > 1:
-            raise ValueError(DICE_NEEDS_EVERY_STEP)
+        rules = (*self.rules, *self.algorithm_rules)
+        for _, text in contradictions(rules, ValidSettings(self)):
+            raise ValueError(text)
         return self
 
-    def _get(self, name: str) -> Any:
-        section, key = name.split(".")
-        return getattr(getattr(self, section), key)
 
+class Config(RunKind):
+    """All settings of a run of reinforcement learning."""
 
-def setting_names(kind: type[BaseModel] = Config) -> list[str]:
-    """Returns the dotted name of every setting of a kind of run, for example ``run.seed``."""
-    return [
-        f"{section}.{key}"
-        for section, field in kind.model_fields.items()
-        for key in section_fields(field.annotation)
-    ]
+    task_section: ClassVar[str] = "env"
+    rules: ClassVar[tuple[Rule, ...]] = (not_greater("policy.min_std", "policy.init_std"),)
 
-
-def default_of(name: str, kind: type[BaseModel] = Config) -> Any:
-    """Returns the default of the setting with this dotted name."""
-    section, key = name.split(".")
-    return section_fields(kind.model_fields[section].annotation)[key].default
-
-
-def section_fields(section: Any) -> dict[str, Any]:
-    """Returns the fields of a section by key."""
-    assert issubclass(section, Section)
-    return dict(section.model_fields)
+    env: EnvConfig
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    policy: PolicyConfig = PolicyConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()

@@ -1,57 +1,79 @@
-"""Every setting of a run on supervised tasks: its type, default, range and meaning."""
+"""The settings of a run on supervised tasks, but for those that its algorithm brings."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from meta_rl.config.schema import Count, PositiveInt, RunConfig, Section, Seed
-
-Get = Callable[[str], Any]
-"""The value of the setting with a dotted name."""
+from meta_rl.config.algorithm import SupervisedAlgorithmConfig
+from meta_rl.config.rules import Contradiction, Rule, Settings, not_greater
+from meta_rl.config.schema import RunConfig, RunKind
+from meta_rl.config.section import Count, Effect, PositiveInt, Section, Seed, setting
 
 
 class SineConfig(Section):
     """Sinusoids A sin(x - phi), A ~ U[.1, 5]."""
 
-    max_phase: float = Field(default=math.pi, gt=0, description="phi is uniform from 0 to here.")
-    grid_size: PositiveInt | None = Field(
-        default=None,
-        description="Draw inputs from so many even points on [-5, 5]; null: x ~ U[-5, 5].",
+    max_phase: float = setting(
+        math.pi, meaning="phi is uniform from 0 to here.", effect=Effect.PROBLEM, gt=0
     )
-    oracle: bool = Field(default=False, description="Show A and phi to the network, as an oracle.")
-    shots: Count = Field(default=10, ge=1, description="Support examples of a training task.")
-    queries: Count = Field(default=10, ge=1, description="Query examples of a training task.")
+    grid_size: PositiveInt | None = setting(
+        None,
+        meaning="Draw inputs from so many even points on [-5, 5]; null: x ~ U[-5, 5].",
+        effect=Effect.PROBLEM,
+    )
+    oracle: bool = setting(
+        False, meaning="Show A and phi to the network, as an oracle.", effect=Effect.PROBLEM
+    )
+    shots: Count = setting(
+        10, meaning="Support examples of a training task.", effect=Effect.PROBLEM, ge=1
+    )
+    queries: Count = setting(
+        10, meaning="Query examples of a training task.", effect=Effect.PROBLEM, ge=1
+    )
 
 
 class FewShotConfig(Section):
     """N-way K-shot classification of images."""
 
-    dataset: Literal["glyphs", "omniglot", "mini_imagenet"] = Field(
-        default="glyphs", description="Where images come from; glyphs need no file."
+    dataset: Literal["glyphs", "omniglot", "mini_imagenet"] = setting(
+        "glyphs", meaning="Where images come from; glyphs need no file.", effect=Effect.PROBLEM
     )
-    path: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Folder or file of the dataset; null for glyphs."
+    path: Annotated[str, Field(min_length=1)] | None = setting(
+        None, meaning="Folder or file of the dataset; null for glyphs.", effect=Effect.PROBLEM
     )
-    download: bool = Field(
-        default=False, description="Fetch Omniglot's archives into the path if they are missing."
+    download: bool = setting(
+        False,
+        meaning="Fetch Omniglot's archives into the path if they are missing.",
+        effect=Effect.PROBLEM,
     )
-    split: Literal["vinyals", "reptile", "maml"] | None = Field(
-        default=None, description="Which of Omniglot's splits; null: vinyals, or the dataset's own."
+    split: Literal["vinyals", "reptile", "maml"] | None = setting(
+        None,
+        meaning="Which of Omniglot's splits; null: vinyals, or the dataset's own.",
+        effect=Effect.PROBLEM,
     )
-    ways: Count = Field(default=5, ge=2, description="Classes of a task.")
-    shots: Count = Field(default=1, ge=1, description="Support examples of a class in training.")
-    queries: Count = Field(default=1, ge=1, description="Queries of a class in training.")
-    rotations: bool = Field(
-        default=False, description="Turn training classes by 90 degrees to make new ones."
+    ways: Count = setting(5, meaning="Classes of a task.", effect=Effect.PROBLEM, ge=2)
+    shots: Count = setting(
+        1, meaning="Support examples of a class in training.", effect=Effect.PROBLEM, ge=1
     )
-    invert: bool = Field(
-        default=False, description="Feed 1 - pixel: ink is 0 and paper 1, as in Reptile's code."
+    queries: Count = setting(
+        1, meaning="Queries of a class in training.", effect=Effect.PROBLEM, ge=1
     )
-    transductive: bool = Field(
-        default=True,
-        description="Training queries share batch statistics; else each goes with the support set.",
+    rotations: bool = setting(
+        False,
+        meaning="Turn training classes by 90 degrees to make new ones.",
+        effect=Effect.PROBLEM,
+    )
+    invert: bool = setting(
+        False,
+        meaning="Feed 1 - pixel: ink is 0 and paper 1, as in Reptile's code.",
+        effect=Effect.PROBLEM,
+    )
+    transductive: bool = setting(
+        True,
+        meaning="Training queries share batch statistics; else each goes with the support set.",
+        effect=Effect.PROBLEM,
     )
 
 
@@ -59,205 +81,121 @@ class NetworkConfig(Section):
     """The multi-layer perceptron whose initialisation is meta-learned."""
 
     # Not strict, so that a list from YAML becomes a tuple; its entries stay strict.
-    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
-        default=(40, 40), description="Units of each hidden layer; none gives a linear model."
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = setting(
+        (40, 40),
+        meaning="Units of each hidden layer; none gives a linear model.",
+        effect=Effect.PROBLEM,
     )
-    activation: Literal["tanh", "relu", "elu", "silu"] = Field(
-        default="relu", description="Nonlinearity after each hidden layer."
+    activation: Literal["tanh", "relu", "elu", "silu"] = setting(
+        "relu", meaning="Nonlinearity after each hidden layer.", effect=Effect.PROBLEM
     )
 
 
 class ConvNetworkConfig(Section):
     """The convolutional classifier whose initialisation is meta-learned."""
 
-    architecture: Literal["maml", "reptile"] = Field(
-        default="maml", description="Whose net: reptile has biases and flattens, maml averages."
+    architecture: Literal["maml", "reptile"] = setting(
+        "maml",
+        meaning="Whose net: reptile has biases and flattens, maml averages.",
+        effect=Effect.PROBLEM,
     )
-    num_filters: Count = Field(default=64, ge=1, description="Filters of each of four layers.")
-    strided: bool = Field(
-        default=True, description="Convolutions of stride 2; else of stride 1 with max-pooling."
+    num_filters: Count = setting(
+        64, meaning="Filters of each of four layers.", effect=Effect.PROBLEM, ge=1
     )
-
-
-class InnerLoopConfig(Section):
-    """The inner loop: gradient steps on the support set of one task."""
-
-    inner_step_size: float = Field(
-        default=0.01, gt=0, description="Size of a step, for losses that are means over examples."
-    )
-    num_adaptation_steps: Count = Field(
-        default=1, ge=0, description="Steps on each task in training; 0: pretraining on all tasks."
-    )
-    first_order: bool = Field(
-        default=False, description="Leave second derivatives out of the meta-gradient (FOMAML)."
-    )
-    optimiser: Literal["sgd", "adam"] = Field(
-        default="sgd", description="Of the inner steps; adam, with beta1 = 0, is Reptile's."
-    )
-    examples_per_step: PositiveInt | None = Field(
-        default=None, description="Size of Reptile's inner mini-batches; null: the support set."
-    )
-
-
-class OuterLoopConfig(Section):
-    """The outer loop: how tasks change the initialisation."""
-
-    method: Literal["maml", "reptile"] = Field(
-        default="maml", description="maml: Adam on the meta-gradient; reptile: a step to the tasks."
-    )
-    meta_batch_size: Count = Field(default=25, ge=1, description="Tasks per meta-iteration.")
-    step_size: float = Field(
-        default=0.001, gt=0, description="Of Adam, or the share of the way to the tasks."
-    )
-    final_step_size: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="Reached linearly at the last iteration; null: constant."
-    )
-    gradient_weights: Annotated[tuple[float, ...], Field(strict=False)] | None = Field(
-        default=None, description="Weight of each of Reptile's inner gradients; null: all 1."
+    strided: bool = setting(
+        True,
+        meaning="Convolutions of stride 2; else of stride 1 with max-pooling.",
+        effect=Effect.PROBLEM,
     )
 
 
 class SupervisedEvaluationConfig(Section):
     """Adaptation to held-out tasks."""
 
-    every: Count = Field(
-        default=1000, ge=0, description="Meta-iterations between evaluations; 0: only at the end."
+    every: Count = setting(
+        1000,
+        meaning="Meta-iterations between evaluations; 0: only at the end.",
+        effect=Effect.TRAINING,
+        ge=0,
     )
-    seed: Seed = Field(
-        default=0, ge=0, description="Seed of the held-out tasks, the same for every run.seed."
+    seed: Seed = setting(
+        0, meaning="Seed of the held-out tasks, the same for every run.seed.", ge=0
     )
-    num_tasks: Count = Field(default=600, ge=2, description="Held-out tasks.")
-    shots: Count = Field(default=5, ge=1, description="Support examples, of each class in images.")
-    queries: Count = Field(default=100, ge=1, description="Queries, of each class in images.")
-    num_adaptation_steps: Count = Field(
-        default=10, ge=0, description="Gradient steps on each held-out task."
-    )
+    num_tasks: Count = setting(600, meaning="Held-out tasks.", ge=2)
+    shots: Count = setting(5, meaning="Support examples, of each class in images.", ge=1)
+    queries: Count = setting(100, meaning="Queries, of each class in images.", ge=1)
+    num_adaptation_steps: Count = setting(10, meaning="Gradient steps on each held-out task.", ge=0)
 
 
 class FewShotEvaluationConfig(SupervisedEvaluationConfig):
     """Adaptation to tasks of held-out classes."""
 
-    shots: Count = Field(default=1, ge=1, description="Support examples of a class.")
-    queries: Count = Field(default=1, ge=1, description="Queries of a class.")
-    num_adaptation_steps: Count = Field(
-        default=3, ge=0, description="Gradient steps on each held-out task."
-    )
-    transductive: bool = Field(
-        default=True,
-        description="Queries share batch statistics; else each goes with the support set.",
+    shots: Count = setting(1, meaning="Support examples of a class.", ge=1)
+    queries: Count = setting(1, meaning="Queries of a class.", ge=1)
+    num_adaptation_steps: Count = setting(3, meaning="Gradient steps on each held-out task.", ge=0)
+    transductive: bool = setting(
+        True, meaning="Queries share batch statistics; else each goes with the support set."
     )
 
 
 class SupervisedRunConfig(RunConfig):
     """One run: where, how long, on what."""
 
-    meta_iterations: Count = Field(
-        default=70_000, ge=1, description="Meta-updates of the whole run."
+    meta_batch_size: Count = setting(
+        25, meaning="Tasks per meta-iteration.", effect=Effect.TRAINING, ge=1
     )
-    checkpoint_every: Count = Field(
-        default=1000, ge=1, description="Meta-iterations between checkpoints."
+    meta_iterations: Count = setting(
+        70_000, meaning="Meta-updates of the whole run.", effect=Effect.TRAINING, ge=1
     )
-    log_every: Count = Field(
-        default=100, ge=1, description="Meta-iterations that a line of the metrics sums up."
+    checkpoint_every: Count = setting(
+        1000, meaning="Meta-iterations between checkpoints.", effect=Effect.SPEED, ge=1
+    )
+    log_every: Count = setting(
+        100,
+        meaning="Meta-iterations that a line of the metrics sums up.",
+        effect=Effect.LABELS,
+        ge=1,
     )
 
 
-class SupervisedConfig(Section):
+class SupervisedConfig(RunKind):
     """What runs on sinusoids and on images have in common."""
 
-    task_section: ClassVar[str]
-    """Name of the section that only this kind of run has."""
-
-    adaptation: InnerLoopConfig = InnerLoopConfig()
-    meta_update: OuterLoopConfig = OuterLoopConfig()
+    algorithm: SupervisedAlgorithmConfig = SupervisedAlgorithmConfig()
     run: SupervisedRunConfig = SupervisedRunConfig()
-
-    @classmethod
-    def contradictions(cls, get: Get) -> Iterator[tuple[str, str]]:
-        """Yields settings that do not go with others: the one to blame, and a sentence."""
-        if get("meta_update.method") == "maml":
-            only_reptile = {
-                "adaptation.optimiser": "sgd",
-                "adaptation.examples_per_step": None,
-                "meta_update.gradient_weights": None,
-            }
-            for name, wanted in only_reptile.items():
-                if get(name) != wanted:
-                    yield name, f"{name} is for meta_update.method=reptile only"
-            return
-        num_steps, weights = get("adaptation.num_adaptation_steps"), get(_WEIGHTS)
-        if get("adaptation.first_order"):
-            yield (
-                "adaptation.first_order",
-                "adaptation.first_order is for meta_update.method=maml only",
-            )
-        if num_steps < 1:
-            yield (
-                "adaptation.num_adaptation_steps",
-                "adaptation.num_adaptation_steps should be at least 1 with "
-                "meta_update.method=reptile",
-            )
-        elif weights is not None and (len(weights) != num_steps or not any(weights)):
-            yield (
-                _WEIGHTS,
-                f"{_WEIGHTS} should hold {num_steps} numbers that are not all zero, one for each "
-                "of adaptation.num_adaptation_steps",
-            )
-
-    @model_validator(mode="after")
-    def _settings_agree(self) -> Self:
-        for _, text in self.contradictions(self._get):
-            raise ValueError(text)
-        return self
-
-    def _get(self, name: str) -> Any:
-        section, key = name.split(".")
-        return getattr(getattr(self, section), key)
 
 
 class SineRunConfig(SupervisedConfig):
     """All settings of a run on sinusoids."""
 
     task_section: ClassVar[str] = "sine"
+    # A task cannot have more inputs than the grid has points.
+    rules: ClassVar[tuple[Rule, ...]] = tuple(
+        not_greater(name, "sine.grid_size")
+        for name in ("sine.shots", "sine.queries", "evaluation.shots", "evaluation.queries")
+    )
 
     sine: SineConfig = SineConfig()
     network: NetworkConfig = NetworkConfig()
     evaluation: SupervisedEvaluationConfig = SupervisedEvaluationConfig()
 
-    @classmethod
-    def contradictions(cls, get: Get) -> Iterator[tuple[str, str]]:
-        """A task cannot have more inputs than the grid has points."""
-        yield from super().contradictions(get)
-        size = get("sine.grid_size")
-        names = ("sine.shots", "sine.queries", "evaluation.shots", "evaluation.queries")
-        for name in names if size is not None else ():
-            if get(name) > size:
-                yield (
-                    name,
-                    f"{name} ({get(name)}) should not be greater than sine.grid_size ({size})",
-                )
+
+def _dataset_has_what_it_needs(settings: Settings) -> Iterator[Contradiction]:
+    dataset, path = settings("few_shot.dataset"), settings("few_shot.path")
+    if dataset == "glyphs" and path is not None:
+        yield "few_shot.path", "few_shot.path should be null with few_shot.dataset=glyphs"
+    if dataset != "omniglot":
+        for name, wanted in {"few_shot.split": None, "few_shot.download": False}.items():
+            if settings(name) != wanted:
+                yield name, f"{name} is for few_shot.dataset=omniglot only"
 
 
 class FewShotRunConfig(SupervisedConfig):
     """All settings of a run on few-shot classification."""
 
     task_section: ClassVar[str] = "few_shot"
+    rules: ClassVar[tuple[Rule, ...]] = (_dataset_has_what_it_needs,)
 
     few_shot: FewShotConfig = FewShotConfig()
     network: ConvNetworkConfig = ConvNetworkConfig()
     evaluation: FewShotEvaluationConfig = FewShotEvaluationConfig()
-
-    @classmethod
-    def contradictions(cls, get: Get) -> Iterator[tuple[str, str]]:
-        """Datasets differ in what they need."""
-        yield from super().contradictions(get)
-        dataset, path = get("few_shot.dataset"), get("few_shot.path")
-        if dataset == "glyphs" and path is not None:
-            yield "few_shot.path", "few_shot.path should be null with few_shot.dataset=glyphs"
-        if dataset != "omniglot":
-            for name, wanted in {"few_shot.split": None, "few_shot.download": False}.items():
-                if get(name) != wanted:
-                    yield name, f"{name} is for few_shot.dataset=omniglot only"
-
-
-_WEIGHTS = "meta_update.gradient_weights"

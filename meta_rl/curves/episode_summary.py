@@ -36,7 +36,7 @@ class EpisodeSummary:
         """Share of the episodes that are successful, at each adaptation step, [K + 1]."""
         if self.num_successes is None:
             return None
-        num_tasks, _, num_episodes = self.curve.episode_return.shape
+        num_tasks, _, num_episodes = self.curve.value.shape
         return self.num_successes / (num_tasks * num_episodes)
 
 

@@ -58,6 +58,20 @@ def dice_surrogate(
     return _mean_over_episodes(dependency * advantage, weight)
 
 
+def clipped_surrogate(
+    log_prob: Tensor,
+    old_log_prob: Tensor,
+    advantage: Tensor,
+    weight: Tensor,
+    *,
+    clip_range: float,
+) -> Tensor:
+    """``min(r A, clip(r, 1 - eps, 1 + eps) A)`` with r the ratio (Schulman et al. 2017, eq. 7)."""
+    ratio = torch.exp(log_prob - old_log_prob)
+    clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
+    return _mean_over_episodes(torch.minimum(ratio * advantage, clipped * advantage), weight)
+
+
 def _mean_over_episodes(x: Tensor, weight: Tensor) -> Tensor:
     """Padding counts in the number of steps, not in the sum."""
     return (x * weight).mean()

@@ -20,6 +20,15 @@ def unravel(vector: Tensor, like: Params) -> Params:
     }
 
 
+def split_parameters(vector: Tensor, like: Params) -> Params:
+    """Cuts vectors [M, num_parameters] into entries [M, ...] named as those of ``like``."""
+    pieces = vector.split([value.numel() for value in like.values()], dim=-1)
+    return {
+        name: piece.reshape(len(vector), *value.shape)
+        for (name, value), piece in zip(like.items(), pieces, strict=True)
+    }
+
+
 def repeat_per_task(params: Params, num_tasks: int) -> Params:
     """Adds a leading task axis [num_tasks, ...] without copying."""
     return {name: value.expand(num_tasks, *value.shape) for name, value in params.items()}

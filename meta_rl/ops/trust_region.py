@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
-from meta_rl.types import MetaUpdateStats
 
 
 class TrustRegionPoint(NamedTuple):
@@ -38,6 +37,33 @@ class TrustRegionSettings:
     max_backtracks: int
 
 
+@dataclass(frozen=True)
+class TrustRegionStats:
+    """What happened in one trust-region step.
+
+    Attributes:
+        accepted: whether the line search found a step; if not, the parameters are unchanged.
+        reason: ``"accepted"``, or why the last candidate was refused.
+        surrogate_before: surrogate objective at the old parameters.
+        surrogate_after: surrogate objective at the returned parameters.
+        kl: mean KL divergence between the old and the returned policy, in nats.
+        num_backtracks: how many candidates were refused.
+        gradient_norm: Euclidean norm of the surrogate's gradient.
+        residual_norm: Euclidean norm of ``F x - g`` after conjugate gradient.
+        max_kl: radius of the trust region, in nats.
+    """
+
+    accepted: bool
+    reason: str
+    surrogate_before: float
+    surrogate_after: float
+    kl: float
+    num_backtracks: int
+    gradient_norm: float
+    residual_norm: float
+    max_kl: float
+
+
 def annealed_max_kl(first: float, last: float, progress: float) -> float:
     """The radius at ``progress``, 0 where it is ``first`` and 1 where it is ``last``.
 
@@ -55,7 +81,7 @@ def trust_region_step(
     *,
     surrogate: Tensor,
     settings: TrustRegionSettings,
-) -> tuple[Tensor, MetaUpdateStats]:
+) -> tuple[Tensor, TrustRegionStats]:
     """Maximises ``g^T s`` subject to ``s^T F s / 2 <= max_kl``, then backtracks.
 
     The full step ``sqrt(2 max_kl / x^T F x) x`` with ``F x = g`` is shortened by
@@ -97,9 +123,9 @@ def trust_region_step(
         ).tolist()
     )
 
-    def outcome(reason: str, point: tuple[float, float], num_backtracks: int) -> MetaUpdateStats:
+    def outcome(reason: str, point: tuple[float, float], num_backtracks: int) -> TrustRegionStats:
         surrogate_after, kl = point
-        return MetaUpdateStats(
+        return TrustRegionStats(
             accepted=reason == "accepted",
             reason=reason,
             surrogate_before=surrogate_before,

@@ -1,17 +1,14 @@
 """One policy on one set of tasks: its episodes before adaptation and after each step."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from meta_rl.curves.adaptation_curve import AdaptationCurve, adaptation_curve
-from meta_rl.models.observation_normaliser import observation_normaliser
-from meta_rl.ops.moments import Moments
-from meta_rl.problems.adaptation_rollouts import AdaptationSettings, collect_and_adapt
-from meta_rl.rollouts.environments import ShardedEnv
-from meta_rl.runtime.seeding import RandomStreams
-from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.types import Params, RolloutBatch
+from meta_rl.problems.algorithm_results import checked_stages
+from meta_rl.problems.playing import TaskPlay
+from meta_rl.types import AlgorithmState, RolloutBatch
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Evaluation:
         episodes: the episodes at adaptation steps 0, 1, ..., K, new ones at each step.
         reset_seeds: int [K + 1, M, E], with which each episode began; with it and the actions, an
             episode can be played again.
-        step_sizes: of each adaptation step, [K].
+        step_sizes: of each adaptation step, [K]; empty where the algorithm has none.
     """
 
     episodes: list[RolloutBatch]
@@ -41,33 +38,22 @@ class Evaluation:
 
 
 def evaluate(
-    settings: AdaptationSettings,
-    meta_params: Params,
-    env: ShardedEnv,
-    tasks: np.ndarray,
-    streams: RandomStreams,
-    observation_moments: Moments | None = None,
+    algorithm: Any, name: str, learned: AlgorithmState, play: TaskPlay, num_steps: int
 ) -> Evaluation:
-    """Adapts to each task with the functions that training uses.
+    """Adapts to each task with the verb that training uses.
 
     Args:
-        settings: how, and how many steps.
-        meta_params: where adaptation starts, on their device.
-        env: ``len(tasks) * settings.episodes_per_task`` simulations.
-        tasks: [M, P].
-        streams: random numbers.
-        observation_moments: statistics of training, which stay as they are, if observations are
-            normalised.
+        algorithm: an ``EpisodeAlgorithm``.
+        name: ``algorithm.name``.
+        learned: where adaptation starts.
+        play: new, on the tasks.
+        num_steps: K.
 
     Raises:
-        EnvironmentFault, NumericalError: as ``collect``.
+        EnvironmentFault, NumericalError, AlgorithmError: as ``TaskPlay``.
     """
-    device = next(iter(meta_params.values())).device
-    normaliser = observation_normaliser(observation_moments, device)
-    episodes, _ = collect_and_adapt(
-        settings, meta_params, env, tasks, streams, StageClock(device), normaliser
-    )
-    shape = (len(tasks), settings.episodes_per_task)
-    seeds = [streams.reset_seeds(stage, *shape) for stage in range(len(episodes))]
-    step_sizes = settings.inner_loop.step_sizes(settings.num_adaptation_steps)
-    return Evaluation(episodes, np.array(seeds).reshape(len(episodes), *shape), step_sizes)
+    episodes = algorithm.adapt(learned, play, num_steps)
+    stages = checked_stages(name, episodes, RolloutBatch, num_steps)
+    seeds = [play.reset_seeds(stage) for stage in range(len(stages))]
+    step_sizes = getattr(algorithm, "step_sizes", lambda num_steps: [])(num_steps)
+    return Evaluation(stages, np.stack(seeds), list(step_sizes))

@@ -1,27 +1,13 @@
 """The tasks that a policy is evaluated on, and whether training draws them too."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.rollouts.environments import ShardedEnv
 from meta_rl.runtime.seeding import RandomStreams, Split
 
 # Enough to meet most of a hundred tasks, and some of a few thousand.
 _NUM_DRAWS = 256
-
-
-@dataclass(frozen=True)
-class TaskOrigin:
-    """Where the tasks of an evaluation are from.
-
-    Attributes:
-        words: completes "Return on ...".
-        held_out: whether training cannot draw them.
-    """
-
-    words: str
-    held_out: bool
 
 
 def evaluation_tasks(env: ShardedEnv, split: Split, num_tasks: int, seed: int) -> np.ndarray:

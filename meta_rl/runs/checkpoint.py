@@ -159,9 +159,18 @@ def load_checkpoint(path: Path, expected_params: Params | None = None) -> Checkp
     else:
         checkpoint = _read_newest(path)
     if expected_params is not None:
-        params = fitting_params(checkpoint.path, checkpoint.params, expected_params)
-        checkpoint = replace(checkpoint, params=params)
+        checkpoint = with_fitting_params(checkpoint, expected_params)
     return checkpoint
+
+
+def with_fitting_params(checkpoint: Checkpoint, expected: Params) -> Checkpoint:
+    """The checkpoint with its parameters in the order of a model's own, if they fit it.
+
+    Raises:
+        CheckpointError: names, shapes or types differ.
+    """
+    params = fitting_params(checkpoint.path, checkpoint.params, expected)
+    return replace(checkpoint, params=params)
 
 
 def fitting_params(path: Path, params: Params, expected: Params) -> Params:

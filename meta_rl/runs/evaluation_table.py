@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.adaptation_curve import (
+    EPISODE_RETURN,
+    AdaptationCurve,
+    return_curve,
+    value_names,
+)
 from meta_rl.reading import (
     FileError,
     SentenceError,
@@ -18,8 +23,7 @@ from meta_rl.reading import (
 from meta_rl.runs.line_file import LineFile
 
 _FIRST_COLUMNS = ["meta_iteration", "split", "task_index"]
-RL_VALUE_NAMES = ("episode", "episode_return")
-_LAST_COLUMNS = ["adaptation_step", *RL_VALUE_NAMES]
+_LAST_COLUMNS = ["adaptation_step", *value_names((EPISODE_RETURN,))]
 
 
 class EvaluationTableError(SentenceError):
@@ -45,42 +49,25 @@ class EvaluationTable:
         self,
         path: Path,
         task_parameter_names: Sequence[str],
+        value_names: Sequence[str],
         resume_from: int = 0,
-        value_names: Sequence[str] = RL_VALUE_NAMES,
     ) -> None:
         header = [*_FIRST_COLUMNS, *task_parameter_names, "adaptation_step", *value_names]
         self._file = LineFile(path, lambda line: _is_row_until(line, resume_from, len(header)))
         if self._file.is_empty:
             self._append([header])
 
-    def write(
-        self, meta_iteration: int, split: str, task: np.ndarray, episode_return: np.ndarray
-    ) -> None:
+    def write(self, meta_iteration: int, split: str, curve: AdaptationCurve) -> None:
         """Appends one evaluation, all of it or nothing.
 
         Args:
             meta_iteration: number of completed meta-iterations.
             split: which set of tasks, for example ``"validation"``.
-            task: [task, task_parameter].
-            episode_return: undiscounted, [task, adaptation_step, episode].
+            curve: what adapting did.
         """
-        rows = (
-            (index, step, [episode, float(value)])
-            for (index, step, episode), value in np.ndenumerate(episode_return)
-        )
-        self.write_rows(meta_iteration, split, task, rows)
-
-    def write_rows(
-        self,
-        meta_iteration: int,
-        split: str,
-        task: np.ndarray,
-        rows: Iterable[tuple[int, int, Sequence[float]]],
-    ) -> None:
-        """Appends one evaluation, given as task index, adaptation step and values of each row."""
         self._append(
-            [meta_iteration, split, index, *task[index].tolist(), step, *values]
-            for index, step, values in rows
+            [meta_iteration, split, index, *curve.task[index].tolist(), step, *values]
+            for index, step, values in curve.rows()
         )
 
     def sync(self) -> None:
@@ -199,7 +186,7 @@ def _curve(rows: np.ndarray, path: Path) -> AdaptationCurve:
     episode_return[task, step, episode] = rows[:, -1]
     if np.isnan(episode_return).any():
         raise _incomplete(path)
-    return AdaptationCurve(tasks, episode_return)
+    return return_curve(tasks, episode_return)
 
 
 def _positions(columns: np.ndarray, path: Path) -> np.ndarray:

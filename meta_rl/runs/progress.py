@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -15,19 +15,31 @@ from meta_rl.runs.plain_line import PlainTable, print_line
 _NUM_ROWS = 15
 
 
+class Cell(NamedTuple):
+    """One entry of a row.
+
+    Attributes:
+        header: of its column in the live table.
+        text: what it says.
+        plain: how a plain line says the same.
+    """
+
+    header: str
+    text: str
+    plain: str = "{}"
+
+
 @dataclass(frozen=True)
-class ProgressColumns:
+class RowFormat:
     """What a row shows, besides the iteration and the time to go.
 
     Attributes:
-        forms: header of the live table, and how a plain line says the same.
-        cells: record of ``metrics.jsonl`` -> text of each.
+        cells: record of ``metrics.jsonl`` -> entries.
         validation: name of the curve in the record that is told after an evaluation.
         curve: its mean and interval -> text.
     """
 
-    forms: Mapping[str, str]
-    cells: Callable[[Mapping[str, Any]], list[str]]
+    cells: Callable[[Mapping[str, Any]], Sequence[Cell]]
     validation: str
     curve: Callable[[Sequence[float], Sequence[float]], str]
 
@@ -39,7 +51,7 @@ class Progress:
         self,
         console: Console,
         num_meta_iterations: int,
-        columns: ProgressColumns | None = None,
+        row_format: RowFormat,
         *,
         num_completed: int = 0,
     ) -> None:
@@ -48,14 +60,13 @@ class Progress:
         Args:
             console: where to.
             num_meta_iterations: how many there will be in all, for the ETA.
-            columns: what a row shows; by default, what matters in reinforcement learning.
+            row_format: what a row shows.
             num_completed: meta-iterations of a run that is resumed.
         """
         self._console = console
-        self._columns = columns or RL_COLUMNS
-        self._forms = {"iteration": "{}", **self._columns.forms, "ETA": "ETA {}"}
+        self._format = row_format
         self._num_meta_iterations = num_meta_iterations
-        self._rows: deque[list[str]] = deque(maxlen=_NUM_ROWS)
+        self._rows: deque[list[Cell]] = deque(maxlen=_NUM_ROWS)
         # Seconds and iterations between rows.
         self._pace: deque[tuple[float, int]] = deque(maxlen=50)
         self._last_time = time.perf_counter()
@@ -72,15 +83,14 @@ class Progress:
         self._last_time, self._last_iteration = now, iteration
         row = self._row(record)
         if self._live is None:
-            cells = (form.format(x) for form, x in zip(self._forms.values(), row, strict=True))
-            print_line(self._console, "  ".join(cells))
+            print_line(self._console, "  ".join(cell.plain.format(cell.text) for cell in row))
         else:
             self._rows.append(row)
             self._live.update(self._table())
-        name = self._columns.validation
+        name = self._format.validation
         if name in record:
             best = "  (best so far)" if record["is_best"] else ""
-            curve = self._columns.curve(record[name], record[f"{name}_interval"])
+            curve = self._format.curve(record[name], record[f"{name}_interval"])
             self.note(f"iteration {record['meta_iteration']}, validation tasks: {curve}{best}")
 
     def note(self, text: str) -> None:
@@ -96,22 +106,22 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def _row(self, record: Mapping[str, Any]) -> list[str]:
+    def _row(self, record: Mapping[str, Any]) -> list[Cell]:
         remaining = self._num_meta_iterations - record["meta_iteration"]
         seconds, num_iterations = (sum(column) for column in zip(*self._pace, strict=True))
         eta = timedelta(seconds=round(remaining * seconds / num_iterations))
         return [
-            f"{record['meta_iteration']}/{self._num_meta_iterations}",
-            *self._columns.cells(record),
-            str(eta),
+            Cell("iteration", f"{record['meta_iteration']}/{self._num_meta_iterations}"),
+            *self._format.cells(record),
+            Cell("ETA", str(eta), "ETA {}"),
         ]
 
     def _table(self) -> PlainTable:
         table = PlainTable(box=None, pad_edge=False)
-        for column in self._forms:
-            table.add_column(column)
+        for cell in self._rows[-1] if self._rows else ():
+            table.add_column(cell.header)
         for row in self._rows:
-            table.add_row(*row)
+            table.add_row(*(cell.text for cell in row))
         return table
 
 
@@ -129,50 +139,7 @@ def format_ends(mean: Sequence[float], interval: Sequence[float]) -> str:
     return f"{shown} after {len(mean) - 1} steps"
 
 
-def _rl_cells(record: Mapping[str, Any]) -> list[str]:
-    seconds = (record[f"seconds_{name}"] for name in ("sampling", "adapting", "updating"))
-    outcome = "accepted" if record["accepted"] else f"refused: {record['line_search']}"
-    if record["accepted"] and record["num_backtracks"]:
-        outcome += f", backtracks: {record['num_backtracks']}"
-    return [
-        format_returns(record["train_return"], record["train_return_interval"]),
-        f"{record['kl']:.4f}",
-        outcome,
-        f"{record['env_steps_per_second']:,.0f}",
-        " | ".join(f"{value:.2f}" for value in seconds),
-    ]
-
-
-def _supervised_cells(record: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{record['train_loss']:.4f}",
-        f"{record['update_norm']:.3g}",
-        f"{record['meta_step_size']:.3g}",
-        f"{record['iterations_per_second']:,.1f}",
-        " | ".join(f"{record[f'seconds_{name}']:.2f}" for name in ("sampling", "updating")),
-    ]
-
-
-RL_COLUMNS = ProgressColumns(
-    forms={
-        "return before -> after adapting": "{}",
-        "KL": "KL {}",
-        "step": "{}",
-        "env steps/s while sampling": "{} steps/s",
-        "s sampling | adapting | updating": "s {}",
-    },
-    cells=_rl_cells,
-    validation="validation_return",
-    curve=format_returns,
-)
-_SUPERVISED_FORMS = {
-    "loss after adapting": "loss {}",
-    "norm of the update": "norm {}",
-    "meta-step": "meta-step {}",
-    "updates/s": "{} updates/s",
-    "s sampling | updating": "s {}",
-}
-SINE_COLUMNS = ProgressColumns(_SUPERVISED_FORMS, _supervised_cells, "validation_loss", format_ends)
-FEW_SHOT_COLUMNS = ProgressColumns(
-    _SUPERVISED_FORMS, _supervised_cells, "validation_accuracy", format_ends
-)
+def seconds_cell(record: Mapping[str, Any], names: Sequence[str]) -> Cell:
+    """Seconds of some kinds of work since the last row."""
+    texts = (f"{record.get(f'seconds_{name}', 0.0):.2f}" for name in names)
+    return Cell(f"s {' | '.join(names)}", " | ".join(texts), "s {}")

@@ -5,33 +5,21 @@ from typing import Any, Protocol, Self
 
 from meta_rl.config import AnyConfig
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.curves.episode_summary import EpisodeSummary
-from meta_rl.curves.supervised_curve import SupervisedCurve
 from meta_rl.runs.checkpoint import save_checkpoint
-from meta_rl.runs.evaluation_table import RL_VALUE_NAMES, EvaluationTable
+from meta_rl.runs.evaluation_table import EvaluationTable
 from meta_rl.runs.metrics import JsonlSink, MetricsSink
 from meta_rl.runs.progress import Progress
 from meta_rl.runs.run_directory import RunDirectory
-from meta_rl.runs.supervised_state import SupervisedState
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runs.wandb_sink import WandbSink
 from meta_rl.runtime.seeding import Split
-from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.types import MetaUpdateStats
 
 
 class TrainingLog(Protocol):
     """What the training loop reports to."""
 
-    def meta_iteration(
-        self,
-        state: TrainerState,
-        summary: EpisodeSummary,
-        stats: MetaUpdateStats,
-        clock: StageClock,
-        validation: AdaptationCurve | None,
-    ) -> None:
-        """Takes a meta-iteration, and the validation that followed it, if any."""
+    def write(self, record: Mapping[str, Any], validation: AdaptationCurve | None) -> None:
+        """Takes a flat record of numbers, and the validation that followed it, if any."""
 
     def evaluation(self, meta_iteration: int, split: Split, curve: AdaptationCurve) -> None:
         """Takes an evaluation."""
@@ -46,7 +34,7 @@ class TrainingLog(Protocol):
 class SilentLog:
     """That of the ranks that do not write."""
 
-    def meta_iteration(self, *args: object) -> None:
+    def write(self, *args: object) -> None:
         """Does nothing."""
 
     def evaluation(self, *args: object) -> None:
@@ -70,7 +58,7 @@ class RunLog:
         progress: Progress,
         *,
         resume_from: int,
-        value_names: Sequence[str] = RL_VALUE_NAMES,
+        value_names: Sequence[str],
     ) -> None:
         """Opens the files, dropping what lies beyond the checkpoint ``resume_from``."""
         self._run_directory = run_directory
@@ -83,30 +71,11 @@ class RunLog:
             self._wandb = WandbSink(run_directory.path, config, notify=progress.note)
             self._sinks.append(self._wandb)
         self._table = EvaluationTable(
-            run_directory.evaluation_file, task_parameter_names, resume_from, value_names
+            run_directory.evaluation_file, task_parameter_names, value_names, resume_from
         )
         self._last_checkpoint = resume_from if resume_from > 0 else None
 
-    def meta_iteration(
-        self,
-        state: TrainerState,
-        summary: EpisodeSummary,
-        stats: MetaUpdateStats,
-        clock: StageClock,
-        validation: AdaptationCurve | None,
-    ) -> None:
-        """Records a meta-iteration, and the validation that followed it, if any.
-
-        Raises:
-            RunDirectoryError: the run directory is no longer this process's.
-            LineFileError: the disk is full, for example.
-        """
-        record = metrics_record(state, summary, stats, clock, validation)
-        self.write(record, validation)
-
-    def write(
-        self, record: Mapping[str, Any], validation: AdaptationCurve | SupervisedCurve | None
-    ) -> None:
+    def write(self, record: Mapping[str, Any], validation: AdaptationCurve | None) -> None:
         """Hands a flat record of numbers to every sink and to the screen.
 
         Args:
@@ -114,7 +83,8 @@ class RunLog:
             validation: what followed it, if anything.
 
         Raises:
-            RunDirectoryError, LineFileError: as ``meta_iteration``.
+            RunDirectoryError: the run directory is no longer this process's.
+            LineFileError: the disk is full, for example.
         """
         self._run_directory.check_is_ours()
         if validation is not None:
@@ -127,19 +97,14 @@ class RunLog:
         """Says something on the screen."""
         self._progress.note(text)
 
-    def evaluation(
-        self, meta_iteration: int, split: Split, curve: AdaptationCurve | SupervisedCurve
-    ) -> None:
+    def evaluation(self, meta_iteration: int, split: Split, curve: AdaptationCurve) -> None:
         """Adds every row of an evaluation to the table."""
         name = split.name.lower()
-        if isinstance(curve, SupervisedCurve):
-            self._table.write_rows(meta_iteration, name, curve.task, curve.rows())
-        else:
-            self._table.write(meta_iteration, name, curve.task, curve.episode_return)
+        self._table.write(meta_iteration, name, curve)
         if self._wandb is not None:
             self._wandb.evaluation(meta_iteration, name, curve)
 
-    def checkpoint(self, state: TrainerState | SupervisedState) -> None:
+    def checkpoint(self, state: TrainerState) -> None:
         """Saves the state, unless it is saved already.
 
         Raises:
@@ -179,49 +144,3 @@ class RunLog:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def metrics_record(
-    state: TrainerState,
-    summary: EpisodeSummary,
-    stats: MetaUpdateStats,
-    clock: StageClock,
-    validation: AdaptationCurve | None,
-) -> dict[str, Any]:
-    """One flat line of numbers: returns per adaptation step, the update, the cost."""
-    record: dict[str, Any] = {
-        "meta_iteration": state.meta_iteration,
-        **_curve_entries("train", summary.curve),
-        "kl": stats.kl,
-        "max_kl": stats.max_kl,
-        "accepted": stats.accepted,
-        "line_search": stats.reason,
-        "num_backtracks": stats.num_backtracks,
-        "surrogate_before": stats.surrogate_before,
-        "surrogate_after": stats.surrogate_after,
-        "gradient_norm": stats.gradient_norm,
-        "residual_norm": stats.residual_norm,
-        "num_diverged_episodes": summary.num_diverged,
-        "env_steps": state.env_steps,
-        "env_steps_per_second": summary.env_steps / clock.seconds["sampling"],
-        **{f"seconds_{name}": seconds for name, seconds in clock.seconds.items()},
-        "seconds_total": state.seconds,
-    }
-    if summary.success_rate is not None:
-        record["train_success_rate"] = summary.success_rate.tolist()
-    if "log_std" in state.meta_params:
-        record["policy_std"] = float(state.meta_params["log_std"].exp().mean())
-    if validation is not None:
-        record |= _curve_entries("validation", validation)
-        record["validation_score"] = validation.score
-        record["is_best"] = state.best is not None and (
-            state.best.meta_iteration == state.meta_iteration
-        )
-    return record
-
-
-def _curve_entries(prefix: str, curve: AdaptationCurve) -> dict[str, Any]:
-    return {
-        f"{prefix}_return": curve.mean.tolist(),
-        f"{prefix}_return_interval": curve.interval.tolist(),
-    }

@@ -1,6 +1,7 @@
 """What survives from one meta-iteration to the next, and so goes into a checkpoint."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from meta_rl.runs.checkpoint import (
     whole_number,
 )
 from meta_rl.runs.validations import NO_VALIDATION, Validations, restored_validations
-from meta_rl.types import Params
+from meta_rl.types import AlgorithmState, Params
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,30 @@ class TrainerState:
     """All that one meta-iteration hands to the next.
 
     Attributes:
-        meta_params: the initialisation that is being learned.
+        learned: what the algorithm has learned, and what it remembers.
         meta_iteration: number of completed meta-iterations.
-        env_steps: environment steps taken in training so far.
+        env_steps: environment steps taken in training so far; 0 for supervised tasks.
         seconds: wall-clock time of training so far, over all its processes.
         validations: what the validation tasks have said.
         observation_moments: of all training steps so far, on the CPU, if observations are
             normalised.
+        sums: of the metrics that a line of ``metrics.jsonl`` averages, since the last line.
+        num_summed: how many iterations those are.
     """
 
-    meta_params: Params
+    learned: AlgorithmState
     meta_iteration: int = 0
     env_steps: int = 0
     seconds: float = 0.0
     validations: Validations = NO_VALIDATION
     observation_moments: Moments | None = None
+    sums: Mapping[str, Any] = field(default_factory=dict)
+    num_summed: int = 0
+
+    @property
+    def params(self) -> Params:
+        """What is learned."""
+        return self.learned.params
 
     @property
     def best(self) -> BestCheckpoint | None:
@@ -46,34 +56,101 @@ class TrainerState:
 
     @property
     def model(self) -> Params:
-        """What the policy is made of: a checkpoint's tensors."""
-        return with_moments(self.meta_params, self.observation_moments)
+        """What acting and adapting begin with: a checkpoint's tensors."""
+        return with_moments(self.params, self.observation_moments)
 
     def plain_values(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the model and meta-iteration."""
         return {
+            "memory": dict(self.learned.memory),
             "env_steps": self.env_steps,
             "seconds": self.seconds,
             "validations": self.validations.plain_values(),
+            "sums": dict(self.sums),
+            "num_summed": self.num_summed,
         }
 
 
-def restore(checkpoint: Checkpoint, device: torch.device) -> TrainerState:
+def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device) -> TrainerState:
     """The state that a checkpoint was made from, on ``device``.
 
+    Args:
+        checkpoint: its parameters fit those of the initial state.
+        initial: the state before training, which says what the algorithm remembers.
+        device: where tensors go.
+
     Raises:
-        CheckpointError: the checkpoint is not one of this trainer.
+        CheckpointError: the checkpoint is not one of this trainer and algorithm.
     """
     kept = checkpoint.trainer_state
     params, moments = split_moments(checkpoint.params)
     try:
         return TrainerState(
-            meta_params={name: value.to(device) for name, value in params.items()},
+            learned=AlgorithmState(
+                params={name: value.to(device) for name, value in params.items()},
+                memory=_memory(kept, initial.learned.memory, device),
+            ),
             meta_iteration=checkpoint.meta_iteration,
-            env_steps=whole_number(kept["env_steps"]),
+            env_steps=whole_number(kept.get("env_steps", 0)),
             seconds=finite_number(kept["seconds"]),
             validations=restored_validations(kept, checkpoint.meta_iteration),
             observation_moments=moments,
+            **_sums(kept),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
+
+
+def restored_memory(checkpoint: Checkpoint, expected: Params, device: torch.device) -> Params:
+    """What the algorithm of a checkpoint remembers.
+
+    Args:
+        checkpoint: which one.
+        expected: what the algorithm remembers before training.
+        device: where tensors go.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    try:
+        return _memory(checkpoint.trainer_state, expected, device)
+    except (TypeError, ValueError, AttributeError):
+        raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
+
+
+def scored_otherwise(checkpoint: Checkpoint) -> bool:
+    """Whether its validation scores have another meaning than now.
+
+    Earlier versions scored supervised tasks by the last adaptation step alone.
+    """
+    return "moments" in checkpoint.trainer_state
+
+
+def _memory(kept: Mapping[str, Any], expected: Params, device: torch.device) -> Params:
+    # Earlier versions had Adam's memory alone.
+    memory = kept.get("memory", kept.get("moments")) or {}
+    if not isinstance(memory, dict) or set(memory) != set(expected):
+        raise ValueError("another memory")
+    for name, value in expected.items():
+        found = memory[name]
+        if found.shape != value.shape or found.layout != torch.strided:
+            raise ValueError(f"another {name}")
+        if found.dtype != value.dtype or not bool(torch.isfinite(found).all()):
+            raise ValueError(f"another type of {name}, or not finite")
+    return {name: memory[name].to(device) for name in expected}
+
+
+def _sums(kept: Mapping[str, Any]) -> dict[str, Any]:
+    if "loss_count" in kept:  # of an earlier version
+        count = whole_number(kept["loss_count"])
+        sums: dict[str, Any] = {"train_loss": finite_number(kept["loss_sum"])} if count else {}
+        return {"sums": sums, "num_summed": count}
+    sums = kept.get("sums", {})
+    if not all(isinstance(name, str) and _is_number_or_list(x) for name, x in sums.items()):
+        raise ValueError("sums are numbers")
+    return {"sums": sums, "num_summed": whole_number(kept.get("num_summed", 0))}
+
+
+def _is_number_or_list(value: Any) -> bool:
+    entries = value if isinstance(value, list) else [value]
+    return all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in entries)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from meta_rl.config import AnyConfig
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.curves.supervised_curve import SupervisedCurve, half_width
 from meta_rl.reading import FileError, read_text
 from meta_rl.runs.atomic_files import write_text_atomically
 
@@ -60,9 +59,7 @@ class WandbSink:
         """Sends a record, with its ``meta_iteration`` as wandb's step."""
         self._attempt(lambda run: run.log(_scalars(record), step=record["meta_iteration"]))
 
-    def evaluation(
-        self, meta_iteration: int, split: str, curve: AdaptationCurve | SupervisedCurve
-    ) -> None:
+    def evaluation(self, meta_iteration: int, split: str, curve: AdaptationCurve) -> None:
         """Sends an adaptation curve as a table.
 
         Those on the validation tasks come one by one, each with the step of its meta-iteration.
@@ -122,12 +119,9 @@ def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
     return scalars
 
 
-def _rows(meta_iteration: int, curve: AdaptationCurve | SupervisedCurve) -> list[dict[str, float]]:
+def _rows(meta_iteration: int, curve: AdaptationCurve) -> list[dict[str, float]]:
     """A row per adaptation step, with the half-width of the 95 % interval of every quantity."""
-    if isinstance(curve, SupervisedCurve):
-        named = {name: (x.mean(0), half_width(x)) for name, x in curve.quantities.items()}
-    else:
-        named = {"return": (curve.mean, curve.interval)}
+    named = {name.removeprefix("episode_"): means for name, means in curve.means.items()}
     return [
         {"meta_iteration": meta_iteration, "adaptation_step": step}
         | {name: float(mean[step]) for name, (mean, _) in named.items()}

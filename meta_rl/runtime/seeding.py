@@ -26,6 +26,7 @@ class _Stream(IntEnum):
     RESET = 1
     ACTION = 2
     PARAMETERS = 3
+    ALGORITHM = 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ class RandomStreams:
 
 
 def parameter_generator(seed: int) -> torch.Generator:
-    """The generator that the initial policy parameters are drawn from."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(0, 0, 0, int(_Stream.PARAMETERS), 0))
+    """The generator that the initial parameters of policies and networks are drawn from."""
+    return _generator(seed, _Stream.PARAMETERS)
+
+
+def algorithm_generator(seed: int) -> torch.Generator:
+    """The generator that an algorithm draws what else it begins with from."""
+    return _generator(seed, _Stream.ALGORITHM)
+
+
+def _generator(seed: int, stream: _Stream) -> torch.Generator:
+    sequence = np.random.SeedSequence(seed, spawn_key=(0, 0, 0, int(stream), 0))
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))

@@ -18,6 +18,7 @@ class StageClock:
         """``device``: waited for at the end of each stretch, so that its work is counted there."""
         self.seconds: dict[str, float] = {}
         self._device = device
+        self._mark = time.perf_counter()
 
     @property
     def total(self) -> float:
@@ -31,6 +32,18 @@ class StageClock:
         try:
             yield
         finally:
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self._count(name, start)
+
+    def mark(self) -> None:
+        """Begins a stretch that ``count_since_mark`` will name."""
+        self._mark = time.perf_counter()
+
+    def count_since_mark(self, name: str) -> None:
+        """Counts the time since the last mark under ``name``."""
+        self._count(name, self._mark)
+        self.mark()
+
+    def _count(self, name: str, start: float) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

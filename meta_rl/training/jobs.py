@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from meta_rl.config import AnyConfig, ConfigError, load_config
+from meta_rl.config import (
+    AnyConfig,
+    ConfigError,
+    Effect,
+    changed_settings,
+    load_config,
+)
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.curves.supervised_curve import SupervisedCurve
-from meta_rl.problems.evaluation_tasks import TaskOrigin
+from meta_rl.problems.problem import Problem
+from meta_rl.problems.registry import make_problem
+from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.runs.atomic_files import write_text_atomically
 from meta_rl.runs.checkpoint import (
     Checkpoint,
@@ -21,6 +27,7 @@ from meta_rl.runs.checkpoint import (
     find_checkpoints,
     load_checkpoint,
     repair_best,
+    with_fitting_params,
 )
 from meta_rl.runs.earlier_validations import forget_validation, set_validations_aside
 from meta_rl.runs.plain_line import print_line
@@ -32,14 +39,14 @@ from meta_rl.runs.run_directory import (
     open_run_directory,
 )
 from meta_rl.runs.run_log import RunLog, SilentLog
+from meta_rl.runs.trainer_state import TrainerState, restore, scored_otherwise
 from meta_rl.runtime.ranks import ALONE, Ranks
 from meta_rl.runtime.seeding import Split
-from meta_rl.training.run_kinds import changed_score_settings, changed_settings, kind_of
+from meta_rl.training.loop import train
 from meta_rl.types import Params
 
-Curve = AdaptationCurve | SupervisedCurve
-# Settings on which no number of a run depends.
-_WITHOUT_EFFECT = ("rollout.num_threads", "rollout.step_timeout", "meta_update.steps_per_chunk")
+# What a run's numbers depend on.
+_NUMBERS = (Effect.PROBLEM, Effect.NUMBERS, Effect.TRAINING)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class TrainingResult:
     """
 
     path: Path
-    curves: dict[str, Curve]
+    curves: dict[str, AdaptationCurve]
     tasks: TaskOrigin
 
 
@@ -64,15 +71,15 @@ def start_run(
 
     Raises:
         RunDirectoryError: the directory exists or cannot be written.
-        DatasetError, DeviceError, EnvironmentFault, NumericalError, RankError: as the kind's
-            experiment and its loop.
+        DatasetError, DeviceError, EnvironmentFault, NumericalError, AlgorithmError, RankError: as
+            ``make_problem`` and ``train``.
     """
-    kind = kind_of(config)
-    with (
-        kind.experiment(config, ranks) as experiment,
-        create_run_directory(config, name) if ranks.is_first else nullcontext() as run_directory,
-    ):
-        return _run(experiment, run_directory, kind.initial_state(experiment), console)
+    with make_problem(config, ranks) as problem:
+        state = problem.initial_state()
+        with (
+            create_run_directory(config, name) if ranks.is_first else nullcontext()
+        ) as run_directory:
+            return _run(problem, run_directory, state, console)
 
 
 def complete_run(path: Path, config: AnyConfig, name: str, console: Console) -> None:
@@ -93,23 +100,14 @@ def complete_run(path: Path, config: AnyConfig, name: str, console: Console) -> 
         start_run(config.model_copy(update={"run": run}), name, console)
         return
     before = load_config(str(path / "config.yaml"))
-    differing = sorted(_effects(before).items() ^ _effects(config).items())
+    # For how long it is trained may differ.
+    differing = sorted({*changed_settings(before, config, _NUMBERS)} - {"run.meta_iterations"})
     if differing:
         raise ConfigError(
-            f"{path} is a run with another {differing[0][0]}; move it or choose another folder"
+            f"{path} is a run with another {differing[0]}; move it or choose another folder"
         )
     if not is_finished(path) or before.run.meta_iterations != config.run.meta_iterations:
         resume_run(path, config, console)
-
-
-def _effects(config: AnyConfig) -> dict[str, str]:
-    """The settings that decide on a run's numbers, by dotted name, but for how long it is."""
-    return {
-        f"{section}.{key}": repr(value)
-        for section, values in config.model_dump(mode="json").items()
-        for key, value in values.items()
-        if (section != "run" or key == "seed") and f"{section}.{key}" not in _WITHOUT_EFFECT
-    }
 
 
 def resume_run(
@@ -132,30 +130,30 @@ def resume_run(
             to train with the settings that differ.
         CheckpointError: there is no readable checkpoint, or it is of another model.
         RunDirectoryError: it is not a run directory, or another process writes it.
-        DatasetError, DeviceError, EnvironmentFault, NumericalError, RankError: as the kind's
-            experiment and its loop.
+        DatasetError, DeviceError, EnvironmentFault, NumericalError, AlgorithmError, RankError: as
+            ``make_problem`` and ``train``.
     """
-    kind = kind_of(config)
     with (
         open_run_directory(path) if ranks.is_first else nullcontext() as run_directory,
-        kind.experiment(config, ranks) as experiment,
+        make_problem(config, ranks) as problem,
     ):
-        state, before = kind.initial_state(experiment), config
-        checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, state.model))
+        state, before, outdated = problem.initial_state(), config, []
+        checkpoint = ranks.from_first(lambda: _newest_checkpoint(path, config, state.model))
         if checkpoint is not None:
             for warning in checkpoint.warnings:
                 print_line(console, warning)
-            _check_same_problem(checkpoint, config)
-            state = kind.restore(checkpoint, experiment.device)
+            state = restore(checkpoint, state, problem.device)
             _check_meta_iterations(config.run.meta_iterations, state, path)
             before = checkpoint.config
             if config.run.meta_iterations == state.meta_iteration:
                 ranks.from_first(lambda: _check_not_in_vain(path, before, config))
+            outdated = list(changed_settings(before, config, (Effect.NUMBERS,)))
+            if scored_otherwise(checkpoint):
+                outdated.append("version of this program")
         ended_at = None
         if config.run.meta_iterations > state.meta_iteration:
             ended_at = state.validations.end
             state = replace(state, validations=state.validations.of_longer_run())
-        outdated = changed_score_settings(before, config)
         if run_directory is not None:
             repair_best(path, state.best)
             changed = changed_settings(before, config)
@@ -164,32 +162,35 @@ def resume_run(
             if outdated:
                 set_validations_aside(path, state.meta_iteration)
             elif ended_at is not None:
-                log_every = getattr(config.run, "log_every", 1)  # a supervised run's alone
-                forget_validation(path, ended_at, log_every)
-        return _run(experiment, run_directory, state, console, outdated)
+                forget_validation(path, ended_at, config.run.log_every)
+        return _run(problem, run_directory, state, console, outdated)
 
 
-def _newest_checkpoint(path: Path, expected_params: Params) -> Checkpoint | None:
+def _newest_checkpoint(path: Path, config: AnyConfig, expected_params: Params) -> Checkpoint | None:
     """The one to go on from; None where a run has not written anything yet that could be lost."""
     metrics = path / "metrics.jsonl"
     if not find_checkpoints(path) and not (metrics.exists() and metrics.stat().st_size > 0):
         return None
-    return load_checkpoint(path, expected_params)
+    checkpoint = load_checkpoint(path)
+    _check_same_problem(checkpoint, config)
+    return with_fitting_params(checkpoint, expected_params)
 
 
 def _check_same_problem(checkpoint: Checkpoint, config: AnyConfig) -> None:
-    """Refuses to go on with other tasks or another network than the checkpoint was trained with."""
-    if type(checkpoint.config) is not type(config):
+    """Refuses to go on with other tasks, network or algorithm than the checkpoint's."""
+    if checkpoint.config.task_section != config.task_section:
         raise CheckpointError(f"{checkpoint.path} is of another kind of run")
-    for name in kind_of(config).fixed_sections:
-        before, now = getattr(checkpoint.config, name), getattr(config, name)
-        if before != now:
-            raise CheckpointError(
-                f"{checkpoint.path} was trained with other settings of {name}: {before}, not {now}"
-            )
+    changed = changed_settings(checkpoint.config, config, (Effect.PROBLEM,))
+    # Sections of another algorithm come with its name.
+    name = "algorithm.name" if "algorithm.name" in changed else min(changed, default=None)
+    if name is not None:
+        before, now = changed[name]
+        raise CheckpointError(
+            f"{checkpoint.path} was trained with another {name}: {before}, not {now}"
+        )
 
 
-def _check_meta_iterations(wanted: int, state: Any, path: Path) -> None:
+def _check_meta_iterations(wanted: int, state: TrainerState, path: Path) -> None:
     """Refuses a shorter run, and one that would end with an iteration that was not validated."""
     completed = state.meta_iteration
     if wanted < completed or (wanted == completed and state.validations.last != completed):
@@ -208,8 +209,7 @@ def _check_not_in_vain(path: Path, before: AnyConfig, config: AnyConfig) -> None
         # Without run.dir, which the file never holds.
         changed = {*changed_settings(load_config(str(path / "config.yaml")), config)} - {"run.dir"}
     else:
-        old, new = _effects(before), _effects(config)
-        changed = {name for name in old | new if old.get(name) != new.get(name)}
+        changed = {*changed_settings(before, config, _NUMBERS)}
     if changed:
         raise ConfigError(
             f"{path} has completed its {config.run.meta_iterations} meta-iterations, so nothing "
@@ -219,34 +219,35 @@ def _check_not_in_vain(path: Path, before: AnyConfig, config: AnyConfig) -> None
 
 
 def _run(
-    experiment: Any,
+    problem: Problem,
     run_directory: RunDirectory | None,
-    state: Any,
+    state: TrainerState,
     console: Console,
     outdated: Sequence[str] = (),
 ) -> TrainingResult:
     """Trains and evaluates; only the first rank has a run directory and reports.
 
-    ``outdated`` names settings that have changed since the best iteration was validated.
+    ``outdated`` names what has changed the meaning of scores since the last validation.
     """
-    config = experiment.config
-    kind, completed = kind_of(config), state.meta_iteration
+    config, completed = problem.config, state.meta_iteration
     if run_directory is None:
-        return _train_and_test(experiment, state, SilentLog(), None, outdated)
+        return _train_and_test(problem, state, SilentLog(), None, outdated)
     path = run_directory.path
-    progress = Progress(console, config.run.meta_iterations, kind.columns, num_completed=completed)
+    progress = Progress(
+        console, config.run.meta_iterations, problem.row_format, num_completed=completed
+    )
     with RunLog(
         run_directory,
         config,
-        kind.task_parameter_names(experiment),
+        problem.task_parameter_names,
         progress,
         resume_from=completed,
-        value_names=kind.value_names,
+        value_names=problem.value_names,
     ) as log:
-        progress.note(f"Training {kind.title(config)} on {experiment.device} in {path}")
+        progress.note(f"Training {problem.title} on {problem.device} in {path}")
         try:
             with progress:
-                result = _train_and_test(experiment, state, log, path, outdated)
+                result = _train_and_test(problem, state, log, path, outdated)
             run_directory.record_finish()
             return result
         except BaseException as error:
@@ -260,8 +261,8 @@ def _run(
 
 
 def _train_and_test(
-    experiment: Any,
-    state: Any,
+    problem: Problem,
+    state: TrainerState,
     log: RunLog | SilentLog,
     path: Path | None,
     outdated: Sequence[str],
@@ -269,51 +270,51 @@ def _train_and_test(
     """Trains, then evaluates the initial policy and the best one on tasks that chose nothing.
 
     Args:
-        experiment: the settings and what they stand for.
+        problem: what is learned.
         state: where to start.
         log: where numbers and checkpoints go.
         path: the run directory, on the first rank.
         outdated: as ``_run``.
     """
-    kind = kind_of(experiment.config)
+    initial = problem.initial_state()
     if outdated:
-        state = _validated_again(experiment, state, log, path, outdated)
-    state = kind.train(experiment, state, log)
+        state = _validated_again(problem, state, log, path, outdated)
+    state = train(problem, state, log)
 
     def load_best() -> tuple[Path, Checkpoint]:
         assert path is not None
         assert state.best is not None
         kept = checkpoint_path(path, state.best.meta_iteration)
-        return path, load_checkpoint(kept, kind.initial_state(experiment).model)
+        return path, load_checkpoint(kept, initial.model)
 
-    path, best = experiment.ranks.from_first(load_best)
+    path, best = problem.ranks.from_first(load_best)
     states = {
-        0: ("untrained", kind.initial_state(experiment)),
+        0: ("untrained", initial),
         best.meta_iteration: (
             f"iteration {best.meta_iteration}",
-            kind.restore(best, experiment.device),
+            restore(best, initial, problem.device),
         ),
     }
     curves = {}
-    for meta_iteration, (name, state) in states.items():
-        curves[name] = kind.evaluate(experiment, state, Split.TEST)
+    for meta_iteration, (name, tested) in states.items():
+        curves[name] = problem.evaluate(tested, Split.TEST)
         log.evaluation(meta_iteration, Split.TEST, curves[name])
-    origin = kind.test_origin(experiment, next(iter(curves.values())).task)
+    origin = problem.test_origin(next(iter(curves.values())).task)
     return TrainingResult(path, curves, origin)
 
 
 def _validated_again(
-    experiment: Any,
-    state: Any,
+    problem: Problem,
+    state: TrainerState,
     log: RunLog | SilentLog,
     path: Path | None,
     outdated: Sequence[str],
-) -> Any:
+) -> TrainerState:
     """The state with the score that its best iteration has under the settings now in force.
 
     Where its checkpoint cannot be read, it no longer competes.
     """
-    best, kind = state.best, kind_of(experiment.config)
+    best, initial = state.best, problem.initial_state()
     reason = f"Validation scores have another meaning with another {' and '.join(outdated)}"
     if best is None:
         return replace(state, validations=state.validations.only(None))
@@ -322,17 +323,17 @@ def _validated_again(
         assert path is not None
         try:
             kept = checkpoint_path(path, best.meta_iteration)
-            return load_checkpoint(kept, experiment.initial_params)
+            return load_checkpoint(kept, initial.model)
         except CheckpointError as error:
             log.note(f"{reason}; iteration {best.meta_iteration} no longer competes: {error}")
             return None
 
-    checkpoint = experiment.ranks.from_first(load)
+    checkpoint = problem.ranks.from_first(load)
     if checkpoint is None:
         return replace(state, validations=state.validations.only(None))
     log.note(f"{reason}, so iteration {best.meta_iteration}, the best so far, is validated again.")
-    saved = kind.restore(checkpoint, experiment.device)
-    curve = kind.evaluate(experiment, saved, Split.VALIDATION)
+    saved = restore(checkpoint, initial, problem.device)
+    curve = problem.evaluate(saved, Split.VALIDATION)
     log.evaluation(best.meta_iteration, Split.VALIDATION, curve)
     best = replace(best, score=curve.score)
     if path is not None:

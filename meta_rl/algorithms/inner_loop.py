@@ -7,10 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
+from torch.utils._pytree import tree_map
 
 from meta_rl.algorithms.adaptation import adapt, adaptation_steps
 from meta_rl.algorithms.advantages import policy_gradient_batch
-from meta_rl.algorithms.meta_data import MetaData, tasks_per_chunk
+from meta_rl.algorithms.meta_data import MetaData, task_chunks
 from meta_rl.algorithms.protocol import Play, Quantities
 from meta_rl.config import Config, Count, Effect, Section, setting
 from meta_rl.models.gaussian_policy import action_distribution
@@ -162,10 +163,14 @@ class PolicyGradientAdaptation:
         one_step = vmap(
             lambda params, batch: adapt(
                 params, self.inner_loop.loss, [batch], step_sizes=[step_size], first_order=True
-            ),
-            chunk_size=tasks_per_chunk(math.prod(batch.weight.shape[1:]), self.steps_per_chunk),
+            )
         )
-        return one_step(params, batch)
+        num_tasks, *steps = batch.weight.shape
+        parts = [
+            one_step(*tree_map(lambda x, chunk=chunk: x[chunk], (params, batch)))
+            for chunk in task_chunks(num_tasks, math.prod(steps), self.steps_per_chunk)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in params}
 
     def quantities(self, params: Params, episodes: RolloutBatch) -> Quantities:
         """What a step computes from the episodes of the policies with these parameters [M, ...]."""

@@ -193,7 +193,7 @@ class RunKind(Section):
             """The sections that the algorithm brings, which it knows the types of."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Classes that are made for an algorithm have no name to be pickled by: ranks send values."""
+        """A class that is made for an algorithm has no name to be pickled by: values are sent."""
         from meta_rl.config.loading import config_from_mapping
 
         return config_from_mapping, (self.model_dump(mode="json"), "another rank")

@@ -11,7 +11,7 @@ collected ``D_i,k``. ``theta'_i`` is recomputed from theta in every step. Data, 
 policies stay as they were sampled. With a log_prob inner surrogate and eta = 0 this is MAML-PPO.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -19,11 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
-from meta_rl.algorithms.inner_loop import (
-    AdaptationSettings,
-    InnerLoop,
-    policy_gradient_adaptation,
-)
+from meta_rl.algorithms.inner_loop import AdaptationSettings, InnerLoop, policy_gradient_adaptation
 from meta_rl.algorithms.meta_data import MetaData, mean_of_chunks, meta_data, split_tasks
 from meta_rl.algorithms.protocol import Metrics, Play, Quantities, TrainingContext
 from meta_rl.config import (
@@ -44,12 +40,7 @@ from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import clipped_surrogate, likelihood_ratio_surrogate
 from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import traced_when_frequent
-from meta_rl.types import (
-    ActionDistribution,
-    AlgorithmState,
-    Params,
-    RolloutBatch,
-)
+from meta_rl.types import ActionDistribution, AlgorithmState, Params, RolloutBatch
 
 # Adam's usual constants.
 _MOMENTUM_DECAY, _SECOND_MOMENT_DECAY, _EPSILON = 0.9, 0.999, 1e-8
@@ -193,24 +184,14 @@ class ProMP:
             state: theta and Adam's memory.
             chunks: the episodes, in parts of the tasks.
         """
-        mean, compiler = self.context.task_mean, self.context.compiler
-        gradients_of = traced_when_frequent(task_gradients, self.objective, compiler=compiler)
-        points_of = traced_when_frequent(task_points, self.objective, compiler=compiler)
-        old_of = traced_when_frequent(pre_distributions, self.objective, compiler=compiler)
         like, coefficient = state.params, state.memory["inner_kl_coefficient"]
+        old = self._of_chunks(pre_distributions, like, chunks)
+        theta = ravel(like)
         moments = AdamMoments(*(state.memory[name] for name in AdamMoments._fields))
-        with torch.no_grad():
-            old = [old_of(like, chunk) for chunk in chunks]
-        theta, norms, first = ravel(like), [], None
+        values, norms = [], []
         for _ in range(self.settings.num_epochs):
-            params = unravel(theta, like)
-            parts = [
-                gradients_of(params, chunk, old_chunk, coefficient)
-                for chunk, old_chunk in zip(chunks, old, strict=True)
-            ]
-            gradient = mean_of_chunks([part[0] for part in parts], mean)
-            first = mean_of_chunks([part[1] for part in parts], mean) if first is None else first
-            norms.append(torch.linalg.vector_norm(gradient))
+            parts = self._of_chunks(task_gradients, unravel(theta, like), chunks, old, coefficient)
+            gradient, value = (self._mean(part) for part in zip(*parts, strict=True))
             decrement, moments = adam_decrement(
                 -gradient,
                 moments,
@@ -220,30 +201,39 @@ class ProMP:
                 epsilon=_EPSILON,
             )
             theta = theta - decrement
+            values.append(value)
+            norms.append(torch.linalg.vector_norm(gradient))
         params = {name: value.clone() for name, value in unravel(theta, like).items()}
-        with torch.no_grad():
-            points = [
-                points_of(params, chunk, old_chunk)
-                for chunk, old_chunk in zip(chunks, old, strict=True)
-            ]
-        after, clipped_share, *inner_kl = mean_of_chunks(points, mean)
-        assert first is not None
+        after, share, *inner_kl = self._mean(self._of_chunks(task_points, params, chunks, old))
         if self.settings.inner_kl_target is not None and inner_kl:
             coefficient = adapted_coefficient(
                 coefficient, torch.stack(inner_kl), self.settings.inner_kl_target
             )
-        numbers = torch.stack([first, after, clipped_share, norms[0], norms[-1], *inner_kl])
-        before, after, clipped_share, norm, last_norm, *inner_kl = numbers.tolist()
-        metrics = {
-            "surrogate_before": before,
-            "surrogate_after": after,
-            "clipped_share": clipped_share,
-            "gradient_norm": norm,
-            "last_gradient_norm": last_norm,
-            "inner_kl": inner_kl,
-        }
+        # All at once: the host waits for the device once per meta-update.
+        numbers = torch.stack([values[0], after, share, norms[0], norms[-1], *inner_kl]).tolist()
+        names = ("objective_before", "surrogate_after", "clipped_share", "gradient_norm")
+        metrics = dict(zip((*names, "last_gradient_norm"), numbers[:5], strict=True))
         memory = moments._asdict() | {"inner_kl_coefficient": coefficient}
-        return AlgorithmState(params, memory), metrics
+        return AlgorithmState(params, memory), {**metrics, "inner_kl": numbers[5:]}
+
+    def _of_chunks(
+        self,
+        function: Callable[..., Any],
+        params: Params,
+        chunks: Sequence[MetaData],
+        old: Sequence[Any] | None = None,
+        *more: Tensor,
+    ) -> list[Any]:
+        """``function(objective, params, chunk, what is old of it, *more)`` of each chunk."""
+        fast = traced_when_frequent(function, self.objective, compiler=self.context.compiler)
+        with torch.no_grad():
+            if old is None:
+                return [fast(params, chunk) for chunk in chunks]
+            pairs = zip(chunks, old, strict=True)
+            return [fast(params, chunk, old_of_chunk, *more) for chunk, old_of_chunk in pairs]
+
+    def _mean(self, of_chunks: Sequence[Tensor]) -> Tensor:
+        return mean_of_chunks(of_chunks, self.context.task_mean)
 
     def adaptation_quantities(self, params: Params, episodes: RolloutBatch) -> Quantities:
         """What adapting computes, to find what went wrong first."""

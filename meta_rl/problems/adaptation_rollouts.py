@@ -110,9 +110,7 @@ def collect_and_adapt(
                     env,
                     tasks,
                     reset_seeds=streams.reset_seeds(stage, num_tasks, settings.episodes_per_task),
-                    noise=streams.action_noise(
-                        stage, (*shape, env.single_action_space.shape[0]), device
-                    ),
+                    noise=streams.action_noise(stage, (*shape, env.action_size), device),
                     normaliser=normaliser,
                 )
             _check_diverged(rollouts, settings.max_diverged_share)

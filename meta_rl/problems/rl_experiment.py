@@ -8,7 +8,7 @@ import torch
 from meta_rl.algorithms.maml_trpo import InnerLoop
 from meta_rl.config import Config
 from meta_rl.curves.adaptation_curve import AdaptationCurve, joined_curve
-from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.models.policy import initial_params, make_policy
 from meta_rl.ops.moments import Moments, no_moments
 from meta_rl.ops.trust_region import TrustRegionSettings, annealed_max_kl
 from meta_rl.problems.adaptation_rollouts import AdaptationSettings
@@ -143,9 +143,10 @@ class RLExperiment:
 
 def make_inner_loop(config: Config, env: ShardedEnv, device: torch.device) -> InnerLoop:
     """The policy that fits the environment, with its initial parameters, and how it adapts."""
-    policy = GaussianPolicy(
-        env.single_observation_space.shape[0],
-        env.single_action_space.shape[0],
+    policy = make_policy(
+        env.observation_size,
+        env.action_size,
+        env.num_choices,
         hidden_sizes=config.policy.hidden_sizes,
         activation=config.policy.activation,
         output_scale=config.policy.output_scale,
@@ -167,7 +168,7 @@ def initial_state(config: Config, inner_loop: InnerLoop, env: ShardedEnv) -> Tra
     """The state before any meta-update: parameters, and statistics of nothing if they are kept."""
     moments = None
     if config.policy.normalise_observations:
-        moments = no_moments(env.single_observation_space.shape[0])
+        moments = no_moments(env.observation_size)
     return TrainerState(initial_params(inner_loop.policy), observation_moments=moments)
 
 

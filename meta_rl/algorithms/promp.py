@@ -33,14 +33,14 @@ from meta_rl.config import (
     refused,
     setting,
 )
-from meta_rl.models.gaussian_policy import action_distribution, initial_params
+from meta_rl.distributions.protocol import Distribution
+from meta_rl.models.policy import action_distribution, initial_params
 from meta_rl.ops.adam import AdamMoments, adam_decrement, initial_moments
-from meta_rl.ops.gaussian import kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import clipped_surrogate, likelihood_ratio_surrogate
 from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import traced_when_frequent
-from meta_rl.types import ActionDistribution, AlgorithmState, Params, RolloutBatch
+from meta_rl.types import AlgorithmState, Params, RolloutBatch
 
 # Adam's usual constants.
 _MOMENTUM_DECAY, _SECOND_MOMENT_DECAY, _EPSILON = 0.9, 0.999, 1e-8
@@ -262,11 +262,11 @@ class ProMP:
 
 def pre_distributions(
     objective: Objective, meta_params: Params, chunk: MetaData
-) -> tuple[ActionDistribution, ...]:
+) -> tuple[Distribution, ...]:
     """What the policies that collected ``pre`` did, for each inner step, [M, E, T, ...]."""
     inner_loop = objective.inner_loop
 
-    def of_task(task: MetaData) -> tuple[ActionDistribution, ...]:
+    def of_task(task: MetaData) -> tuple[Distribution, ...]:
         steps = inner_loop.adapted_params(meta_params, task)
         return _distributions_before_steps(inner_loop, steps, task)
 
@@ -277,7 +277,7 @@ def task_gradients(
     objective: Objective,
     meta_params: Params,
     chunk: MetaData,
-    old: tuple[ActionDistribution, ...],
+    old: tuple[Distribution, ...],
     coefficient: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Of each task of a chunk: gradient [M, N] and value [M] of the objective.
@@ -290,7 +290,7 @@ def task_gradients(
         coefficient: eta of each inner step, [K].
     """
 
-    def value(theta: Tensor, task: MetaData, old: tuple[ActionDistribution, ...]) -> Tensor:
+    def value(theta: Tensor, task: MetaData, old: tuple[Distribution, ...]) -> Tensor:
         surrogate, _, inner_kl = _parts(objective, unravel(theta, meta_params), task, old)
         if not len(inner_kl):
             return surrogate
@@ -301,11 +301,11 @@ def task_gradients(
 
 
 def task_points(
-    objective: Objective, meta_params: Params, chunk: MetaData, old: tuple[ActionDistribution, ...]
+    objective: Objective, meta_params: Params, chunk: MetaData, old: tuple[Distribution, ...]
 ) -> Tensor:
     """Of each task: J, the share of steps whose ratio is clipped, KL of each step: [M, 2 + K]."""
 
-    def point(task: MetaData, old: tuple[ActionDistribution, ...]) -> Tensor:
+    def point(task: MetaData, old: tuple[Distribution, ...]) -> Tensor:
         surrogate, clipped_share, inner_kl = _parts(objective, meta_params, task, old)
         return torch.cat([torch.stack([surrogate, clipped_share]), inner_kl])
 
@@ -325,12 +325,12 @@ def adapted_coefficient(coefficient: Tensor, inner_kl: Tensor, target: float) ->
 
 
 def _parts(
-    objective: Objective, meta_params: Params, task: MetaData, old: tuple[ActionDistribution, ...]
+    objective: Objective, meta_params: Params, task: MetaData, old: tuple[Distribution, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """J [], the share of clipped steps [] and the KL divergence of each inner step [K]."""
     inner_loop, post = objective.inner_loop, task.post
     steps = inner_loop.adapted_params(meta_params, task)
-    new_log_prob = log_prob(inner_loop.counted_distribution(steps, task), post.action)
+    new_log_prob = inner_loop.counted_distribution(steps, task).log_prob(post.action)
     arguments = (new_log_prob, post.old_log_prob, post.advantage, post.weight)
     if objective.clip_range is None:
         surrogate = likelihood_ratio_surrogate(*arguments)
@@ -339,14 +339,10 @@ def _parts(
         surrogate = clipped_surrogate(*arguments, clip_range=objective.clip_range)
         distance = (torch.exp(new_log_prob - post.old_log_prob) - 1.0).abs()
         share = weighted_mean((distance > objective.clip_range).to(distance.dtype), post.weight)
+    now = _distributions_before_steps(inner_loop, steps, task)
     divergences = [
-        weighted_mean(
-            kl_divergence(
-                before, action_distribution(inner_loop.policy, params, batch.observation)
-            ),
-            batch.weight,
-        )
-        for before, params, batch in zip(old, steps[:-1], task.pre, strict=True)
+        weighted_mean(before.kl_divergence(after), batch.weight)
+        for before, after, batch in zip(old, now, task.pre, strict=True)
     ]
     inner_kl = torch.stack(divergences) if divergences else surrogate.new_zeros(0)
     return surrogate, share, inner_kl
@@ -354,7 +350,7 @@ def _parts(
 
 def _distributions_before_steps(
     inner_loop: InnerLoop, steps: Sequence[Params], task: MetaData
-) -> tuple[ActionDistribution, ...]:
+) -> tuple[Distribution, ...]:
     """What the policy before each inner step would do at the observations of that step."""
     return tuple(
         action_distribution(inner_loop.policy, params, batch.observation)

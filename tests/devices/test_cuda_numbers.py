@@ -13,7 +13,7 @@ from meta_rl.algorithms.maml_trpo import (
     meta_gradient,
 )
 from meta_rl.config import load_config
-from meta_rl.models.gaussian_policy import initial_params
+from meta_rl.models.policy import initial_params
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel
 from meta_rl.problems import rl_experiment
@@ -121,7 +121,7 @@ def test_a_meta_iteration_in_double_precision(cuda, monkeypatch, preset: str):
     monkeypatch.setattr(
         RandomStreams, "action_noise", lambda *arguments: noise_of(*arguments).double()
     )
-    monkeypatch.setattr(rl_experiment, "GaussianPolicy", _in_double(rl_experiment.GaussianPolicy))
+    monkeypatch.setattr(rl_experiment, "make_policy", _in_double(rl_experiment.make_policy))
     results = {}
     for device in ("cpu", "cuda"):
         config = load_config(preset, [*SETTINGS, f"run.device={device}"])

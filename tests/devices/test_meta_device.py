@@ -21,7 +21,8 @@ from meta_rl.algorithms.maml_trpo import (
     split_tasks,
 )
 from meta_rl.config import load_config
-from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel, repeat_per_task
@@ -121,7 +122,7 @@ def test_the_policies_of_a_shard_act():
         assert_on_device(*actor.drawn())
         # The first thing that reaches the host are the actions.
         with pytest.raises(NotImplementedError, match="meta tensor"):
-            actor.act(0, torch.zeros(M, E, OBSERVATION))
+            actor.act(0, torch.zeros(M, E, OBSERVATION), torch.ones(M, E, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("preset", ["sine", "sine_fomaml", "sine_reptile"])

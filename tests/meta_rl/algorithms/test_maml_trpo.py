@@ -29,7 +29,8 @@ from meta_rl.algorithms.maml_trpo import (
     split_tasks,
     tasks_per_chunk,
 )
-from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.objectives import SURROGATES
 from meta_rl.ops.params import ravel, unravel
@@ -73,7 +74,7 @@ def make_inner_loop(
 
 
 def policy_outputs(inner_loop, params, observation):
-    mean, log_std = functional_call(inner_loop.policy, params, (observation,))
+    (mean, log_std), _ = functional_call(inner_loop.policy, params, (observation, ()))
     return distributions.Independent(distributions.Normal(mean, log_std.exp()), 1)
 
 

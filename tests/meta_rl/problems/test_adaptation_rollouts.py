@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.func import functional_call, grad
+from torch.func import grad
 
 from meta_rl.config import load_config
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.models.policy import action_distribution
 from meta_rl.problems.adaptation_rollouts import collect_and_adapt
 from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.types import ActionDistribution, Params, PolicyGradientBatch
+from meta_rl.types import Params, PolicyGradientBatch
 
 STEP_SIZES = (0.5, 0.25)
 
@@ -45,8 +45,8 @@ def test_each_stage_is_played_by_the_policy_adapted_to_the_stages_before(experim
     policy = experiment.inner_loop.policy
 
     def reinforce(params: Params, batch: PolicyGradientBatch):
-        distribution = ActionDistribution(*functional_call(policy, params, (batch.observation,)))
-        weighted = log_prob(distribution, batch.action) * batch.advantage * batch.weight
+        distribution = action_distribution(policy, params, batch.observation)
+        weighted = distribution.log_prob(batch.action) * batch.advantage * batch.weight
         return -weighted.sum() / batch.weight.numel()
 
     episodes, batches = play(experiment)
@@ -60,8 +60,7 @@ def test_each_stage_is_played_by_the_policy_adapted_to_the_stages_before(experim
                 step_size = STEP_SIZES[stage - 1]
                 params = {name: params[name] - step_size * gradient[name] for name in params}
             own = one_task(batch, m)
-            mean, log_std = functional_call(policy, params, (own.observation,))
-            expected = log_prob(ActionDistribution(mean, log_std), own.action)
+            expected = action_distribution(policy, params, own.observation).log_prob(own.action)
             torch.testing.assert_close(own.old_log_prob, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -24,9 +24,8 @@ from meta_rl.evaluation.saved_policy import (
     load_policy,
     untrained_policy,
 )
-from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.moments import Moments, no_moments
 from meta_rl.problems.adaptation_rollouts import collect_and_adapt
 from meta_rl.problems.rl_experiment import RLExperiment
@@ -212,9 +211,9 @@ def test_likelihood_ratios_are_those_of_what_the_policy_saw(played):
         assert torch.equal(batch.observation, normaliser(rollouts.observation))
     assert batches[0].observation.abs().max() > 2 * episodes[0].observation.abs().max()
     new = action_distribution(policy, params, batches[0].observation)
-    assert_close(log_prob(new, batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
+    assert_close(new.log_prob(batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
     raw = action_distribution(policy, params, episodes[0].observation)
-    assert not torch.allclose(log_prob(raw, batches[0].action), batches[0].old_log_prob, atol=1e-3)
+    assert not torch.allclose(raw.log_prob(batches[0].action), batches[0].old_log_prob, atol=1e-3)
 
 
 def test_the_baseline_sees_what_the_policy_sees(played):

@@ -1,22 +1,24 @@
 """The inner loop of reinforcement learning: policy-gradient steps on one task's own episodes."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
+from torch.utils._pytree import tree_map
 
 from meta_rl.algorithms.adaptation import adapt, adaptation_steps
 from meta_rl.algorithms.advantages import policy_gradient_batch
-from meta_rl.algorithms.meta_data import MetaData, tasks_per_chunk
+from meta_rl.algorithms.meta_data import MetaData, meta_data, task_chunks
 from meta_rl.algorithms.protocol import Play, Quantities
 from meta_rl.config import Config, Count, Effect, Section, setting
 from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.ops.gaussian import log_prob
 from meta_rl.ops.objectives import SURROGATES
-from meta_rl.ops.params import repeat_per_task
+from meta_rl.ops.params import repeat_per_task, split_parameters
 from meta_rl.types import ActionDistribution, Params, PolicyGradientBatch, RolloutBatch
 
 
@@ -162,10 +164,14 @@ class PolicyGradientAdaptation:
         one_step = vmap(
             lambda params, batch: adapt(
                 params, self.inner_loop.loss, [batch], step_sizes=[step_size], first_order=True
-            ),
-            chunk_size=tasks_per_chunk(math.prod(batch.weight.shape[1:]), self.steps_per_chunk),
+            )
         )
-        return one_step(params, batch)
+        num_tasks, *steps = batch.weight.shape
+        parts = [
+            one_step(*tree_map(lambda x, chunk=chunk: x[chunk], (params, batch)))
+            for chunk in task_chunks(num_tasks, math.prod(steps), self.steps_per_chunk)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in params}
 
     def quantities(self, params: Params, episodes: RolloutBatch) -> Quantities:
         """What a step computes from the episodes of the policies with these parameters [M, ...]."""
@@ -176,6 +182,27 @@ class PolicyGradientAdaptation:
         yield "the loss of adaptation", loss
         for name, value in gradient.items():
             yield f"the gradient of adaptation ({name})", value
+
+    def update_quantities(
+        self,
+        meta_params: Params,
+        episodes: Sequence[RolloutBatch],
+        task_gradients: Callable[[MetaData], tuple[Tensor, Tensor]],
+    ) -> Quantities:
+        """What a meta-update computes from the episodes of all stages.
+
+        Args:
+            meta_params: theta.
+            episodes: after 0, 1, ..., K steps.
+            task_gradients: gradient [M, num_parameters] and value [M] of the meta-objective.
+        """
+        batches = [self.batch(stage) for stage in episodes]
+        yield "an advantage", batches[-1].advantage
+        yield "a log-probability", batches[-1].old_log_prob
+        gradient, value = task_gradients(meta_data(batches, multi_step=self.inner_loop.multi_step))
+        yield "the meta-loss", value
+        for name, part in split_parameters(gradient, meta_params).items():
+            yield f"the meta-gradient ({name})", part
 
 
 def policy_gradient_adaptation(

@@ -42,7 +42,7 @@ from meta_rl.ops.adam import AdamMoments, adam_decrement, initial_moments
 from meta_rl.ops.gaussian import kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import clipped_surrogate, likelihood_ratio_surrogate
-from meta_rl.ops.params import ravel, split_parameters, unravel
+from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import traced_when_frequent
 from meta_rl.types import (
     ActionDistribution,
@@ -253,16 +253,13 @@ class ProMP:
         self, state: AlgorithmState, episodes: Sequence[RolloutBatch]
     ) -> Quantities:
         """What the update computes of each task, to find what went wrong first."""
-        batches = [self.collect_and_adapt.batch(stage) for stage in episodes]
-        yield "an advantage", batches[-1].advantage
-        yield "a log-probability", batches[-1].old_log_prob
-        data = meta_data(batches, multi_step=self.objective.inner_loop.multi_step)
-        old = pre_distributions(self.objective, state.params, data)
-        coefficient = state.memory["inner_kl_coefficient"]
-        gradient, value = task_gradients(self.objective, state.params, data, old, coefficient)
-        yield "the meta-loss", value
-        for name, part in split_parameters(gradient, state.params).items():
-            yield f"the meta-gradient ({name})", part
+
+        def of_tasks(data: MetaData) -> tuple[Tensor, Tensor]:
+            old = pre_distributions(self.objective, state.params, data)
+            coefficient = state.memory["inner_kl_coefficient"]
+            return task_gradients(self.objective, state.params, data, old, coefficient)
+
+        return self.collect_and_adapt.update_quantities(state.params, episodes, of_tasks)
 
     @staticmethod
     def progress(record: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The settings of a run of reinforcement learning, but for those that its algorithm brings."""
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -187,8 +187,13 @@ class RunKind(Section):
 
     run: RunConfig = RunConfig()
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The sections that the algorithm brings, which it knows the types of."""
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Classes that are made for an algorithm have no name to be pickled by: ranks send values."""
+        """A class that is made for an algorithm has no name to be pickled by: values are sent."""
         from meta_rl.config.loading import config_from_mapping
 
         return config_from_mapping, (self.model_dump(mode="json"), "another rank")

@@ -139,7 +139,7 @@ class TaskPlay:
         )
 
     def _check_params(self, params: Params) -> None:
-        like = dict(self._rollouts.policy.named_parameters())
+        like: Params = {**dict(self._rollouts.policy.named_parameters())}
         check_played_params(self._name, params, like, self.num_tasks)
         if all_finite(params.values()):
             return

@@ -36,7 +36,7 @@ from meta_rl.problems.playing import Rollouts, TaskPlay
 from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.rollouts.sampler import NumericalError
-from meta_rl.runs.progress import Cell, RowFormat, format_returns, seconds_cell
+from meta_rl.runs.progress import Cell, RowFormat, Shown, format_returns, seconds_cell
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.device import resolve_device
@@ -108,7 +108,7 @@ class RLProblem:
     @property
     def row_format(self) -> RowFormat:
         """Returns while adapting, what the algorithm shows, and the cost."""
-        show = getattr(self.algorithm, "progress", lambda record: {})
+        show: Shown = getattr(self.algorithm, "progress", lambda record: {})
 
         def cells(record: Mapping[str, Any]) -> list[Cell]:
             returns = format_returns(record["train_return"], record["train_return_interval"])

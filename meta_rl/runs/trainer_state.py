@@ -8,13 +8,9 @@ import torch
 
 from meta_rl.models.observation_normaliser import split_moments, with_moments
 from meta_rl.ops.moments import Moments
-from meta_rl.runs.checkpoint import (
-    BestCheckpoint,
-    Checkpoint,
-    CheckpointError,
-    finite_number,
-    whole_number,
-)
+from meta_rl.runs.best_checkpoint import BestCheckpoint, CheckpointError
+from meta_rl.runs.checkpoint import Checkpoint
+from meta_rl.runs.plain_numbers import finite_number, whole_number
 from meta_rl.runs.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import AlgorithmState, Params
 

@@ -50,13 +50,13 @@ from meta_rl.runs.evaluation_table import (
     read_test_scores,
 )
 from meta_rl.runs.line_file import LineFileError
-from meta_rl.runs.metrics import JsonlSink
+from meta_rl.runs.metrics_file import MetricsFile
 from meta_rl.runs.run_directory import (
     RunDirectoryError,
     is_finished,
     open_run_directory,
 )
-from meta_rl.runs.wandb_sink import _run_id
+from meta_rl.runs.sinks.wandb_sink import _run_id
 from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.tasks.mini_imagenet import load_mini_imagenet
 from meta_rl.tasks.omniglot import load_omniglot
@@ -119,7 +119,7 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
     def go_on() -> None:
         with open_run_directory(run) as directory:
             directory.record_finish()
-        JsonlSink(run / "metrics.jsonl", 1).close()
+        MetricsFile(run / "metrics.jsonl", 1).close()
         EvaluationTable(run / "evaluation.csv", ["goal_x", "goal_y"], 1).close()
 
     return {

@@ -15,7 +15,7 @@ import pytest
 
 from meta_rl.config import config_from_mapping
 from meta_rl.curves.adaptation_curve import QUANTILE_95, AdaptationCurve, return_curve
-from meta_rl.runs.wandb_sink import WandbSink
+from meta_rl.runs.sinks.wandb_sink import WandbSink
 
 
 class FakeRun:
@@ -218,7 +218,7 @@ def test_a_failure_while_training_is_one_line(make_sink):
 
 
 def test_importing_the_sink_does_not_import_wandb():
-    code = "import sys, meta_rl.runs.wandb_sink; sys.exit('wandb' in sys.modules)"
+    code = "import sys, meta_rl.runs.sinks.wandb_sink; sys.exit('wandb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -253,7 +253,7 @@ mode, folder = sys.argv[1:]
 if mode != "online":
     sys.addaudithook(forbid)
 config = config_from_mapping({"env": {"id": "A-v0"}, "run": {"wandb": mode}}, "test")
-from meta_rl.runs.wandb_sink import WandbSink
+from meta_rl.runs.sinks.wandb_sink import WandbSink
 
 sink = WandbSink(Path(folder), config, print)
 sink.write({"meta_iteration": 1, "kl": 0.01})

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from meta_rl.problems.rl_experiment import RLExperiment
 from mujoco.batch import Batch
 from torch import Tensor
 
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sharded_env import collect_sharded
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.types import Params, RolloutBatch

@@ -6,6 +6,7 @@ What was made on the CPU by mistake, or would be read by the host, is an error t
 import numpy as np
 import pytest
 import torch
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -26,7 +27,6 @@ from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel, repeat_per_task
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from meta_rl.rollouts.acting import DeviceActor, RolloutShape
 from meta_rl.types import RolloutBatch
 

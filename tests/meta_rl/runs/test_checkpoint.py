@@ -11,15 +11,8 @@ from safetensors.torch import save_file
 
 from meta_rl.config import config_from_mapping
 from meta_rl.runs import checkpoint as checkpoint_module
-from meta_rl.runs.checkpoint import (
-    BestCheckpoint,
-    CheckpointError,
-    find_checkpoints,
-    load_checkpoint,
-    read_best,
-    repair_best,
-    save_checkpoint,
-)
+from meta_rl.runs.best_checkpoint import BestCheckpoint, CheckpointError, read_best, repair_best
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint, save_checkpoint
 
 CONFIG = config_from_mapping(
     {"env": {"id": "A-v0", "options": {"x": [1]}}, "run": {"keep_checkpoints": 2}}, "test"

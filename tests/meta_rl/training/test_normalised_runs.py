@@ -30,7 +30,8 @@ from meta_rl.ops.moments import Moments, no_moments
 from meta_rl.problems import rl
 from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path
+from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training.jobs import resume_run, start_run
 

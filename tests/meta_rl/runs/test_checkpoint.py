@@ -237,7 +237,7 @@ def test_the_best_checkpoint_is_never_one_that_is_not_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint_module, "_write_best", power_cut)
+        patch.setattr(checkpoint_module, "write_best", power_cut)
         save(tmp_path, 2, BestCheckpoint(2, -1.0))
     assert read_best(tmp_path) == BestCheckpoint(1, -2.0)
     assert kept(tmp_path) == ["iteration_000001", "iteration_000002"]

@@ -37,7 +37,7 @@ from meta_rl.ops.statistics import stratified_bootstrap_interval
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.runs.atomic_files import write_text_atomically
-from meta_rl.runs.checkpoint import CheckpointError
+from meta_rl.runs.best_checkpoint import CheckpointError
 from meta_rl.runs.provenance import describe_process
 from meta_rl.runs.run_directory import RunDirectoryError
 from meta_rl.runtime.device import DeviceError

@@ -21,7 +21,8 @@ from meta_rl.evaluation.packaged_runs import (
     packaged_names,
 )
 from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
-from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint, read_best
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, read_best
+from meta_rl.runs.checkpoint import load_checkpoint
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -15,11 +15,11 @@ from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.algorithms.meta_data import MetaData, meta_data, task_chunks
 from meta_rl.algorithms.protocol import Play, Quantities
 from meta_rl.config import Config, Count, Effect, Section, setting
-from meta_rl.models.gaussian_policy import action_distribution
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.distributions.protocol import Distribution
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.objectives import SURROGATES
 from meta_rl.ops.params import repeat_per_task, split_parameters
-from meta_rl.types import ActionDistribution, Params, PolicyGradientBatch, RolloutBatch
+from meta_rl.types import Params, PolicyGradientBatch, RolloutBatch
 
 
 class AdaptationSettings(Section):
@@ -59,7 +59,7 @@ class InnerLoop:
     """How one task's policy adapts.
 
     Attributes:
-        policy: maps observations to an ``ActionDistribution``.
+        policy: without memory, see ``models/policy.py``.
         surrogate: which surrogate adaptation climbs, a name in ``SURROGATES``.
         step_size: alpha, the size of the first step.
         later_step_size_ratio: size of every later step, as a multiple of alpha.
@@ -84,7 +84,7 @@ class InnerLoop:
         """L of eq. 1: the negative surrogate of one task's episodes, []."""
         distribution = action_distribution(self.policy, params, batch.observation)
         surrogate = SURROGATES[self.surrogate]
-        new_log_prob = log_prob(distribution, batch.action)
+        new_log_prob = distribution.log_prob(batch.action)
         return -surrogate(new_log_prob, batch.old_log_prob, batch.advantage, batch.weight)
 
     def adapted_params(self, meta_params: Params, task: MetaData) -> list[Params]:
@@ -98,11 +98,11 @@ class InnerLoop:
         )
         return [meta_params, *steps]
 
-    def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
+    def adapted_distribution(self, meta_params: Params, task: MetaData) -> Distribution:
         """What the adapted policies would do at the post-adaptation observations of one task."""
         return self.counted_distribution(self.adapted_params(meta_params, task), task)
 
-    def counted_distribution(self, steps: list[Params], task: MetaData) -> ActionDistribution:
+    def counted_distribution(self, steps: list[Params], task: MetaData) -> Distribution:
         """What those of the policies that count would do at the observations that count."""
         counted = (steps[1:] if self.multi_step else steps[-1:]) or steps
         outputs = [
@@ -111,7 +111,7 @@ class InnerLoop:
                 counted, task.post.observation.chunk(len(counted)), strict=True
             )
         ]
-        return type(outputs[0])(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+        return tree_map(lambda *parts: torch.cat(parts), *outputs)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from meta_rl.algorithms.inner_loop import (
-    AdaptationSettings,
-    InnerLoop,
-    policy_gradient_adaptation,
-)
+from meta_rl.algorithms.inner_loop import AdaptationSettings, InnerLoop, policy_gradient_adaptation
 from meta_rl.algorithms.meta_data import MetaData, every_nth_step, meta_data, split_tasks
 from meta_rl.algorithms.meta_objective import (
     meta_curvature_product,
@@ -49,7 +45,7 @@ from meta_rl.config import (
     refused,
     setting,
 )
-from meta_rl.models.gaussian_policy import initial_params
+from meta_rl.models.policy import initial_params
 from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import Compiler
 from meta_rl.ops.trust_region import (
@@ -58,11 +54,7 @@ from meta_rl.ops.trust_region import (
     annealed_max_kl,
     trust_region_step,
 )
-from meta_rl.types import (
-    AlgorithmState,
-    Params,
-    RolloutBatch,
-)
+from meta_rl.types import AlgorithmState, Params, RolloutBatch
 
 
 class TrustRegionUpdate(Section):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meta_rl.cli.exits import fail, one_sentence_errors, remember_signals
-from meta_rl.cli.trust import Trust, allow_module
+from meta_rl.cli.trust import Trust, allow_module, trust_before_loading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +66,7 @@ def sweep(
 
     with one_sentence_errors(ConfigError, UntrustedRunError):
         name, settings = split_arguments("sweep", arguments or [])
+        trust_before_loading(name, trust=trust)
         plan = make_plan(name, settings)
         allow_module(plan.runs[0].config, run_of_file(Path(name)), settings, trust=trust)
     if slurm_option and not slurm:

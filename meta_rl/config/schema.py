@@ -66,8 +66,7 @@ class PolicyConfig(Section):
     )
     normalise_observations: bool = setting(
         False,
-        meaning="Scale observations by the mean and standard deviation of all training steps "
-        "so far, clipped to +-10; the statistics are part of the checkpoint.",
+        meaning="Scale observations by the running mean and standard deviation, clipped to +-10.",
         effect=Effect.PROBLEM,
     )
 
@@ -88,8 +87,7 @@ class RolloutConfig(Section):
     )
     standardise_advantages: bool = setting(
         True,
-        meaning="Give each task's advantages mean 0 and standard deviation 1; without it, "
-        "inner_step_size has to suit the scale of the returns.",
+        meaning="Give each task's advantages mean 0 and standard deviation 1.",
     )
     num_threads: Count = setting(
         0,
@@ -177,11 +175,13 @@ class RunKind(Section):
 
     Attributes:
         task_section: the section that says what the tasks are, which other kinds do not have.
+        tasks_give: what algorithms learn from, ``"episodes"`` or ``"examples"``.
         rules: what settings must hold together.
         algorithm_rules: what those that the algorithm brings must hold.
     """
 
     task_section: ClassVar[str]
+    tasks_give: ClassVar[str]
     rules: ClassVar[tuple[Rule, ...]] = ()
     algorithm_rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -193,7 +193,7 @@ class RunKind(Section):
             """The sections that the algorithm brings, which it knows the types of."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A class that is made for an algorithm has no name to be pickled by: values are sent."""
+        """Classes that are made for an algorithm have no name to be pickled by: values are sent."""
         from meta_rl.config.loading import config_from_mapping
 
         return config_from_mapping, (self.model_dump(mode="json"), "another rank")
@@ -210,6 +210,7 @@ class Config(RunKind):
     """All settings of a run of reinforcement learning."""
 
     task_section: ClassVar[str] = "env"
+    tasks_give: ClassVar[str] = "episodes"
     rules: ClassVar[tuple[Rule, ...]] = (not_greater("policy.min_std", "policy.init_std"),)
 
     env: EnvConfig

@@ -161,6 +161,8 @@ class SupervisedRunConfig(RunConfig):
 class SupervisedConfig(RunKind):
     """What runs on sinusoids and on images have in common."""
 
+    tasks_give: ClassVar[str] = "examples"
+
     algorithm: SupervisedAlgorithmConfig = SupervisedAlgorithmConfig()
     run: SupervisedRunConfig = SupervisedRunConfig()
 

@@ -22,7 +22,7 @@ from meta_rl.runs.checkpoint import (
     load_checkpoint,
     read_best,
 )
-from meta_rl.runs.trusted_runs import check_trusted, trust_run
+from meta_rl.runs.trusted_runs import check_trusted, trust_files
 from meta_rl.runtime.device import resolve_device
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.types import Params
@@ -54,18 +54,20 @@ def load_policy(path: Path, *, trust: bool = False) -> SavedPolicy:
     Args:
         path: a run directory (where nothing was evaluated yet, the newest checkpoint counts), or
             a checkpoint's folder.
-        trust: the module that its environment names may be imported, now and later.
+        trust: the modules that it names may be imported, now and later.
 
     Raises:
         CheckpointError: there is no checkpoint, none that can be read, or none of a policy.
-        UntrustedRunError: its environment names a module, and the run was not started here.
+        UntrustedRunError: it names a module, and was not started here.
     """
+    if trust:
+        trust_files(path)
     checkpoint = _best_checkpoint(path) or load_checkpoint(path)
     if not isinstance(checkpoint.config, Config):
         raise CheckpointError(f"{path} is a run on supervised tasks, which has no policy")
     config = settings_of_run(path, checkpoint.config)
     assert isinstance(config, Config)
-    (trust_run if trust else check_trusted)(path, config)
+    check_trusted(path, config)
     return SavedPolicy(
         path, checkpoint.meta_iteration, checkpoint.params, config, checkpoint.warnings
     )

@@ -22,7 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from meta_rl.config import AnyConfig, ConfigError, config_from_mapping
+from meta_rl.config import AnyConfig, ConfigError, UntrustedRunError, config_from_mapping
 from meta_rl.reading import (
     file_errors_as,
     parse_json,
@@ -265,6 +265,8 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
         content = read_bytes(path, _MAX_BYTES)
     try:
         return parse(content)
+    except UntrustedRunError:
+        raise
     except ConfigError as error:
         problems = "; ".join(error.args)
         raise CheckpointError(f"{path} holds settings that are not valid: {problems}") from None
@@ -277,7 +279,7 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
 
 
 def _parse_config(path: Path) -> Callable[[bytes], AnyConfig]:
-    return lambda content: config_from_mapping(_mapping(content), str(path))
+    return lambda content: config_from_mapping(_mapping(content), str(path), path.parent)
 
 
 def _mapping(content: bytes) -> dict[str, Any]:

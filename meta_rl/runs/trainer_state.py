@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from meta_rl.models.observation_normaliser import split_moments, with_moments
 from meta_rl.ops.moments import Moments
@@ -80,11 +81,11 @@ def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device)
     """
     kept = checkpoint.trainer_state
     params, moments = split_moments(checkpoint.params)
+    memory = restored_memory(checkpoint, initial.learned.memory, device)
     try:
         return TrainerState(
             learned=AlgorithmState(
-                params={name: value.to(device) for name, value in params.items()},
-                memory=_memory(kept, initial.learned.memory, device),
+                params={name: value.to(device) for name, value in params.items()}, memory=memory
             ),
             meta_iteration=checkpoint.meta_iteration,
             env_steps=whole_number(kept.get("env_steps", 0)),
@@ -106,12 +107,23 @@ def restored_memory(checkpoint: Checkpoint, expected: Params, device: torch.devi
         device: where tensors go.
 
     Raises:
-        CheckpointError: it is something else.
+        CheckpointError: it is something else, or not finite.
     """
-    try:
-        return _memory(checkpoint.trainer_state, expected, device)
-    except (TypeError, ValueError, AttributeError):
-        raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
+    # Earlier versions had Adam's memory alone.
+    kept = checkpoint.trainer_state
+    memory = kept.get("memory", kept.get("moments")) or {}
+    if not isinstance(memory, dict) or not all(map(_is_plain_tensor, memory.values())):
+        raise CheckpointError(f"{checkpoint.path} was not written by this trainer")
+    for name in {**expected, **memory}:
+        wanted, found = _kind(expected.get(name)), _kind(memory.get(name))
+        if wanted != found:
+            raise CheckpointError(
+                f"{checkpoint.path} is of another algorithm: what it remembers of {name} has the "
+                f"shape and type {found}, where {wanted} belongs"
+            )
+        if not bool(torch.isfinite(memory[name]).all()):
+            raise CheckpointError(f"{checkpoint.path} remembers a {name} that is not finite")
+    return {name: memory[name].to(device) for name in expected}
 
 
 def scored_otherwise(checkpoint: Checkpoint) -> bool:
@@ -122,18 +134,12 @@ def scored_otherwise(checkpoint: Checkpoint) -> bool:
     return "moments" in checkpoint.trainer_state
 
 
-def _memory(kept: Mapping[str, Any], expected: Params, device: torch.device) -> Params:
-    # Earlier versions had Adam's memory alone.
-    memory = kept.get("memory", kept.get("moments")) or {}
-    if not isinstance(memory, dict) or set(memory) != set(expected):
-        raise ValueError("another memory")
-    for name, value in expected.items():
-        found = memory[name]
-        if found.shape != value.shape or found.layout != torch.strided:
-            raise ValueError(f"another {name}")
-        if found.dtype != value.dtype or not bool(torch.isfinite(found).all()):
-            raise ValueError(f"another type of {name}, or not finite")
-    return {name: memory[name].to(device) for name in expected}
+def _is_plain_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _kind(value: Tensor | None) -> str:
+    return "none" if value is None else f"{tuple(value.shape)} {value.dtype}"
 
 
 def _sums(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from meta_rl.problems.rl_experiment import RLExperiment
 from mujoco.batch import Batch
 from torch import Tensor
 
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sharded_env import collect_sharded
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.types import Params, RolloutBatch
@@ -42,8 +42,7 @@ def stage_work(experiment: RLExperiment, index: int) -> Work:
     rollout, env = experiment.config.rollout, experiment.env
     num_tasks, num_episodes = rollout.meta_batch_size, rollout.episodes_per_task
     streams = RandomStreams(experiment.config.run.seed, Split.TRAIN, index)
-    action_size = env.single_action_space.shape[0]
-    shape = (num_tasks, num_episodes, rollout.horizon, action_size)
+    shape = (num_tasks, num_episodes, rollout.horizon, env.action_size)
     return Work(
         params=repeat_per_task(experiment.initial_params, num_tasks),
         tasks=env.sample_tasks(num_tasks, streams.task_generator()),

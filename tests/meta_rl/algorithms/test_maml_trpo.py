@@ -31,7 +31,8 @@ from meta_rl.algorithms.meta_objective import (
     meta_gradient,
 )
 from meta_rl.algorithms.protocol import mean_in_one_process
-from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.objectives import SURROGATES
 from meta_rl.ops.params import ravel, unravel
@@ -75,7 +76,7 @@ def make_inner_loop(
 
 
 def policy_outputs(inner_loop, params, observation):
-    mean, log_std = functional_call(inner_loop.policy, params, (observation,))
+    (mean, log_std), _ = functional_call(inner_loop.policy, params, (observation, ()))
     return distributions.Independent(distributions.Normal(mean, log_std.exp()), 1)
 
 

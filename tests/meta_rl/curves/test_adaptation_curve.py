@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from meta_rl.curves.adaptation_curve import AdaptationCurve, adaptation_curve, joined_curve, return_curve
+from meta_rl.curves.adaptation_curve import (
+    AdaptationCurve,
+    adaptation_curve,
+    joined_curve,
+    return_curve,
+)
 from meta_rl.types import RolloutBatch
 
 # Two tasks, adaptation steps 0 to 2, two episodes.

@@ -25,8 +25,8 @@ from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runtime.seeding import RandomStreams, Split
-from meta_rl.training.jobs import start_run
 from meta_rl.runtime.stage_clock import StageClock
+from meta_rl.training.jobs import start_run
 from meta_rl.types import AlgorithmState, Params, PolicyGradientBatch
 
 TASKS = np.array([[0.5], [-1.25], [2.0]])

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from meta_rl.ops.gaussian import log_prob
 from torch.func import functional_call, grad
 
 from meta_rl.config import load_config
-from meta_rl.ops.gaussian import log_prob
 from meta_rl.problems.algorithm_results import AlgorithmError
 from meta_rl.problems.playing import TaskPlay
 from meta_rl.problems.rl import RLProblem, rollouts_of

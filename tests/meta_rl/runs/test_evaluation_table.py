@@ -21,7 +21,9 @@ EPISODE_RETURN = np.arange(2 * 3 * 2, dtype=np.float32).reshape(2, 3, 2) / 8
 def write(path: Path, meta_iterations: list[int], resume_from: int = 0) -> None:
     table = EvaluationTable(path, NAMES, VALUES, resume_from)
     for meta_iteration in meta_iterations:
-        table.write(meta_iteration, "validation", return_curve(TASK, EPISODE_RETURN - meta_iteration))
+        table.write(
+            meta_iteration, "validation", return_curve(TASK, EPISODE_RETURN - meta_iteration)
+        )
     table.close()
 
 

@@ -42,7 +42,8 @@ def plain(*records: dict, num_meta_iterations: int = 5, num_completed: int = 0) 
     shown = io.StringIO()
     console = Console(file=shown)
     with Progress(
-        console, num_meta_iterations, row_format("smoke"), num_completed=num_completed) as progress:
+        console, num_meta_iterations, row_format("smoke"), num_completed=num_completed
+    ) as progress:
         for record in records:
             progress.meta_iteration(record)
     return shown.getvalue().splitlines()

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from meta_rl.config import ConfigError, load_config
 from meta_rl.algorithms.inner_loop import PolicyGradientAdaptation
 from meta_rl.algorithms.maml_trpo import MamlTrpo
+from meta_rl.config import ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve
 from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs import checkpoint, run_log
-from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints
+from meta_rl.runs.best_checkpoint import CheckpointError
+from meta_rl.runs.checkpoint import find_checkpoints
 from meta_rl.runs.progress import Progress
 from meta_rl.runs.run_directory import RunDirectoryError, create_run_directory
 from meta_rl.runs.trainer_state import TrainerState
@@ -346,6 +347,8 @@ def test_an_existing_directory_is_refused_and_kept(whole: Path):
 
 def test_going_on_with_another_policy_of_the_same_shape_is_refused(whole: Path):
     before = contents(whole)
-    with pytest.raises(CheckpointError, match=r"trained with another policy.activation: tanh, not relu$"):
+    with pytest.raises(
+        CheckpointError, match=r"trained with another policy.activation: tanh, not relu$"
+    ):
         resume(whole, "policy.activation=relu")
     assert contents(whole) == before

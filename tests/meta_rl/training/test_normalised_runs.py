@@ -21,14 +21,14 @@ from meta_rl.cli import app
 from meta_rl.config import load_config
 from meta_rl.evaluation.evaluator import evaluate_model
 from meta_rl.evaluation.saved_model import load_model, untrained_model
-from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.moments import Moments, no_moments
 from meta_rl.problems import rl
 from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path
+from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training.jobs import resume_run, start_run
 
@@ -205,9 +205,9 @@ def test_likelihood_ratios_are_those_of_what_the_policy_saw(played):
         assert torch.equal(batch.observation, normaliser(rollouts.observation))
     assert batches[0].observation.abs().max() > 2 * episodes[0].observation.abs().max()
     new = action_distribution(policy, params, batches[0].observation)
-    assert_close(log_prob(new, batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
+    assert_close(new.log_prob(batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
     raw = action_distribution(policy, params, episodes[0].observation)
-    assert not torch.allclose(log_prob(raw, batches[0].action), batches[0].old_log_prob, atol=1e-3)
+    assert not torch.allclose(raw.log_prob(batches[0].action), batches[0].old_log_prob, atol=1e-3)
 
 
 def test_the_baseline_sees_what_the_policy_sees(played):

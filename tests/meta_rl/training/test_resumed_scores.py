@@ -16,7 +16,8 @@ from meta_rl.evaluation.evaluator import evaluate_model
 from meta_rl.evaluation.saved_model import load_model
 from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs.checkpoint import checkpoint_path, find_checkpoints
+from meta_rl.runs.best_checkpoint import checkpoint_path
+from meta_rl.runs.checkpoint import find_checkpoints
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.seeding import Split
 from meta_rl.training.jobs import TrainingResult, resume_run, start_run

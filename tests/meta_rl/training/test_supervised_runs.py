@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from meta_rl.curves.supervised_curve import SupervisedCurve
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.runs.supervised_state import restore_supervised
 from rich.console import Console
 from torch.func import functional_call
 from torch.testing import assert_close
@@ -21,7 +24,8 @@ from meta_rl.ops.adam import AdamMoments
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
-from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
+from meta_rl.runs.best_checkpoint import CheckpointError
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.runs.trainer_state import restore
 from meta_rl.runtime import compilation
 from meta_rl.runtime.seeding import RandomStreams, Split

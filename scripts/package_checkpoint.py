@@ -18,9 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from meta_rl.curves.supervised_curve import half_width
-
 from meta_rl.config import AnyConfig, config_from_mapping, config_to_yaml
+from meta_rl.curves.adaptation_curve import half_width
 from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
 from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, read_best
 from meta_rl.runs.checkpoint import load_checkpoint, save_checkpoint

@@ -10,16 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from meta_rl.curves.supervised_curve import SupervisedCurve
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
-from meta_rl.runs.supervised_state import restore_supervised
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from rich.console import Console
 from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
-from meta_rl.evaluation.evaluator import evaluate_model
-from meta_rl.evaluation.saved_model import load_model
 from meta_rl.ops.adam import AdamMoments
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.problems.supervised import SupervisedProblem
@@ -99,7 +96,9 @@ def test_a_run_leaves_behind_what_a_reader_needs(preset, tmp_path):
     for name, curve in result.curves.items():
         kept = "0" if name == "untrained" else name.removeprefix("iteration ")
         last = [r for r in tests if r["meta_iteration"] == kept and r["adaptation_step"] == "1"]
-        assert np.mean([float(r["loss"]) for r in last]) == pytest.approx(curve.quantities["loss"][:, 1].mean())
+        assert np.mean([float(r["loss"]) for r in last]) == pytest.approx(
+            curve.quantities["loss"][:, 1].mean()
+        )
         if "sine" not in preset:
             mean = np.mean([float(r["accuracy"]) for r in last])
             assert mean == pytest.approx(curve.mean[1])

@@ -18,8 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from meta_rl.config import AnyConfig, config_from_mapping, config_to_yaml
 from meta_rl.curves.supervised_curve import half_width
+
+from meta_rl.config import AnyConfig, config_from_mapping, config_to_yaml
 from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
 from meta_rl.runs.checkpoint import (
     CheckpointError,

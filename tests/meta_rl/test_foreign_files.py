@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meta_rl.training.run_kinds import kind_of
 from PIL import Image
 from rich.console import Console
 
@@ -61,7 +62,6 @@ from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.tasks.mini_imagenet import load_mini_imagenet
 from meta_rl.tasks.omniglot import load_omniglot
 from meta_rl.training.jobs import start_run
-from meta_rl.training.run_kinds import kind_of
 
 NUM_EXAMPLES = int(os.environ.get("META_RL_FUZZ_EXAMPLES", "25"))
 fuzz = settings(max_examples=NUM_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

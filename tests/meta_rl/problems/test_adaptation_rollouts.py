@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from meta_rl.problems.adaptation_rollouts import collect_and_adapt
+from meta_rl.problems.rl_experiment import RLExperiment
 from torch.func import functional_call, grad
 
 from meta_rl.config import load_config
 from meta_rl.ops.gaussian import log_prob
-from meta_rl.problems.adaptation_rollouts import collect_and_adapt
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.runtime.stage_clock import StageClock

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from meta_rl.problems.rl_experiment import RLExperiment
 from rich.console import Console
 
 from envs.batched_task_env import BatchedTaskEnv
@@ -17,7 +18,6 @@ from meta_rl.algorithms.maml_trpo import maml_trpo_update, mean_in_one_process, 
 from meta_rl.config import load_config
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.problems.finite_checks import FiniteChecks, faults_during
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.checkpoint import load_checkpoint

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from meta_rl.problems.rl_experiment import RLExperiment
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runtime.device import DeviceError
 from meta_rl.runtime.seeding import RandomStreams, Split

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from meta_rl.curves.supervised_curve import SupervisedCurve
 
 from meta_rl.config import config_from_mapping
 from meta_rl.curves.adaptation_curve import QUANTILE_95, AdaptationCurve
-from meta_rl.curves.supervised_curve import SupervisedCurve
 from meta_rl.runs.wandb_sink import WandbSink
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from meta_rl.problems.rl_experiment import RLExperiment
 from rich.console import Console
 
 from meta_rl.config import ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs import run_log
 from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints

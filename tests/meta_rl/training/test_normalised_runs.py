@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from meta_rl.problems.adaptation_rollouts import collect_and_adapt
+from meta_rl.problems.rl_experiment import RLExperiment
 from rich.console import Console
 from torch.testing import assert_close
 
@@ -28,8 +30,6 @@ from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
 from meta_rl.ops.gaussian import log_prob
 from meta_rl.ops.moments import Moments, no_moments
-from meta_rl.problems.adaptation_rollouts import collect_and_adapt
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
 from meta_rl.runtime.seeding import RandomStreams, Split

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from meta_rl.problems.rl_experiment import RLExperiment
 from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
@@ -17,7 +18,6 @@ from meta_rl.evaluation.supervised_evaluation import (
     evaluate_initialisation,
     load_initialisations,
 )
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs.checkpoint import checkpoint_path, find_checkpoints
 from meta_rl.runtime.seeding import Split

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.training.rl_loop import meta_iteration
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training import rl_loop
 from meta_rl.training.jobs import start_run
-from meta_rl.training.rl_loop import meta_iteration
 
 
 @pytest.fixture(autouse=True)

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from meta_rl.curves.supervised_curve import SupervisedCurve
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.runs.supervised_state import restore_supervised
 from rich.console import Console
 from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
-from meta_rl.curves.supervised_curve import SupervisedCurve
 from meta_rl.evaluation.supervised_evaluation import (
     evaluate_initialisation,
     load_initialisations,
 )
 from meta_rl.ops.tracing import traced_at_first_call
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
-from meta_rl.runs.supervised_state import restore_supervised
 from meta_rl.runtime import compilation
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.tasks import glyphs

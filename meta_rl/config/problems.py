@@ -83,7 +83,8 @@ def _describe(detail: ErrorDetails, kind: type[RunKind]) -> str:
     if detail["type"] == "extra_forbidden":
         others = algorithms_with(name, kind.tasks_give)
         if others:
-            return f"{name} is a setting of algorithm.name={' or '.join(others)}"
+            part = "setting" if "." in name else "section"
+            return f"{name} is a {part} of algorithm.name={' or '.join(others)}"
         return f"{name} is not a setting{_nearest_setting(name, kind)}"
     if detail["type"] == "invalid_key":
         return f"{name} is not a setting: names should be text"

@@ -48,6 +48,11 @@ class EnvConfig(Section):
     observe_task: bool = Field(
         default=False, description="Append the task to each observation, as an oracle sees it."
     )
+    flatten_observations: bool = Field(
+        default=False,
+        description="Make a vector of a user's observation of another form: of dictionaries and "
+        "tuples, of pictures (bytes become numbers in [0, 1]), of choices (a one among zeros).",
+    )
 
     @field_validator("options")
     @classmethod

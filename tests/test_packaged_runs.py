@@ -20,7 +20,7 @@ from meta_rl.evaluation.packaged_runs import (
     is_packaged,
     packaged_names,
 )
-from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
+from meta_rl.evaluation.saved_model import evaluate_policy, load_model
 from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint, read_best
 
 CHECKOUT = Path(__file__).parents[1]
@@ -79,7 +79,7 @@ def test_each_is_small_whole_and_says_where_it_is_from(name: str, packager):
 
 
 def test_the_returns_that_it_claims_are_those_that_it_reaches():
-    saved = load_policy(find_run(Path("pretrained/navigation")))
+    saved = load_model(find_run(Path("pretrained/navigation")))
     one_thread = {"rollout.num_threads": 1, "run.device": "cpu"}
     curve = evaluate_policy(with_settings(saved, one_thread, "test")).curve
     claimed = json.loads((PACKAGED_RUNS / "navigation" / "run.json").read_text())

@@ -177,11 +177,15 @@ class RunKind(Section):
 
     Attributes:
         task_section: the section that says what the tasks are, which other kinds do not have.
+        shown_of_tasks: settings of what a network is shown of a task, which stays the same task.
+        tasks_are_exchangeable: whether a model can be evaluated on tasks of other settings.
         rules: what settings must hold together.
         algorithm_rules: what those that the algorithm brings must hold.
     """
 
     task_section: ClassVar[str]
+    shown_of_tasks: ClassVar[tuple[str, ...]] = ()
+    tasks_are_exchangeable: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = ()
     algorithm_rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -205,6 +209,7 @@ class Config(RunKind):
     """All settings of a run of reinforcement learning."""
 
     task_section: ClassVar[str] = "env"
+    shown_of_tasks: ClassVar[tuple[str, ...]] = ("env.observe_task",)
     rules: ClassVar[tuple[Rule, ...]] = (not_greater("policy.min_std", "policy.init_std"),)
 
     env: EnvConfig

@@ -13,11 +13,12 @@ from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_words import joined_entries
 from meta_rl.models.observation_normaliser import ObservationNormaliser
 from meta_rl.ops.gaussian import log_prob_of_noise
+from meta_rl.reading import SentenceError
 from meta_rl.rollouts.acting import make_actor
 from meta_rl.types import Params, RolloutBatch
 
 
-class NumericalError(RuntimeError):
+class NumericalError(SentenceError):
     """A quantity that training depends on is not finite; the message is one sentence."""
 
 

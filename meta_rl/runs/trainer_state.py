@@ -1,7 +1,8 @@
 """What survives from one meta-iteration to the next, and so goes into a checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from meta_rl.runs.checkpoint import (
     Checkpoint,
     CheckpointError,
     finite_number,
+    fitting_params,
     whole_number,
 )
 from meta_rl.runs.validations import NO_VALIDATION, Validations, restored_validations
@@ -88,7 +90,7 @@ def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device)
         return TrainerState(
             learned=AlgorithmState(
                 params={name: value.to(device) for name, value in params.items()},
-                memory=_memory(kept, initial.learned.memory, device),
+                memory=_memory(kept_memory(checkpoint), initial.learned.memory, device),
             ),
             meta_iteration=checkpoint.meta_iteration,
             env_steps=whole_number(kept.get("env_steps", 0)),
@@ -101,21 +103,38 @@ def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device)
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
 
 
-def restored_memory(checkpoint: Checkpoint, expected: Params, device: torch.device) -> Params:
-    """What the algorithm of a checkpoint remembers.
+def kept_memory(checkpoint: Checkpoint) -> Any:
+    """What the algorithm of a checkpoint remembers, unchecked; empty where nothing is kept."""
+    kept = checkpoint.trainer_state
+    # Earlier versions had Adam's memory alone.
+    memory = kept.get("memory", kept.get("moments"))
+    return {} if memory is None else memory
+
+
+def restored_model(
+    path: Path, model: Params, memory: Any, initial: TrainerState, device: torch.device
+) -> TrainerState:
+    """The initial state with what was learned in its place, to adapt from, on ``device``.
 
     Args:
-        checkpoint: which one.
-        expected: what the algorithm remembers before training.
+        path: where it is from.
+        model: a checkpoint's tensors.
+        memory: as ``kept_memory`` has it. Where it is empty, as in a run without what its trainer
+            needs to go on, the algorithm starts with the memory of the initial state.
+        initial: the state before training.
         device: where tensors go.
 
     Raises:
-        CheckpointError: it is something else.
+        CheckpointError: it does not fit the initial state.
     """
+    params, moments = split_moments(fitting_params(path, model, initial.model))
+    expected = initial.learned.memory
     try:
-        return _memory(checkpoint.trainer_state, expected, device)
+        remembered = _memory(expected if memory == {} else memory, expected, device)
     except (TypeError, ValueError, AttributeError):
-        raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
+        raise CheckpointError(f"{path} was not written by this trainer") from None
+    learned = AlgorithmState({name: x.to(device) for name, x in params.items()}, remembered)
+    return replace(initial, learned=learned, observation_moments=moments)
 
 
 def scored_otherwise(checkpoint: Checkpoint) -> bool:
@@ -126,9 +145,7 @@ def scored_otherwise(checkpoint: Checkpoint) -> bool:
     return "moments" in checkpoint.trainer_state
 
 
-def _memory(kept: Mapping[str, Any], expected: Params, device: torch.device) -> Params:
-    # Earlier versions had Adam's memory alone.
-    memory = kept.get("memory", kept.get("moments")) or {}
+def _memory(memory: Any, expected: Params, device: torch.device) -> Params:
     if not isinstance(memory, dict) or set(memory) != set(expected):
         raise ValueError("another memory")
     for name, value in expected.items():

@@ -8,8 +8,9 @@ from pathlib import Path
 import meta_rl
 from meta_rl.evaluation.evaluation_job import LoadedGroup, TaskChoice, compare
 from meta_rl.evaluation.packaged_runs import is_packaged
-from meta_rl.evaluation.saved_policy import SavedPolicy
+from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.problems.evaluation import Evaluation
+from meta_rl.reading import SentenceError
 from meta_rl.reporting.report.page import render_page
 from meta_rl.reporting.report.recorded_replays import ShownTask, record_replays
 from meta_rl.reporting.report.report_data import report_data
@@ -24,7 +25,7 @@ _NUM_REPLAYED_TASKS = 6
 _NUM_PATHS = 5
 
 
-class ReportError(ValueError):
+class ReportError(SentenceError):
     """A report that cannot be made or written; the message is one sentence."""
 
 
@@ -75,7 +76,7 @@ def make_report(
     replayed = records[_median_run([record.saved for record in records])]
     kept: list[Evaluation] = []
 
-    def keep(saved: SavedPolicy, evaluation: Evaluation) -> None:
+    def keep(saved: SavedModel, evaluation: Evaluation) -> None:
         if saved is replayed.saved:
             kept.append(evaluation)
 
@@ -118,7 +119,7 @@ def _replays(record: RunRecord, evaluation: Evaluation) -> tuple[list[ShownTask]
     return replays, []
 
 
-def _median_run(policies: Sequence[SavedPolicy]) -> int:
+def _median_run(policies: Sequence[SavedModel]) -> int:
     """The run of median validation score, of those that have one; else the first."""
     scores = []
     for index, saved in enumerate(policies):

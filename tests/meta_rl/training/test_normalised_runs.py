@@ -19,10 +19,10 @@ from torch.testing import assert_close
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.cli import app
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_policy import (
+from meta_rl.evaluation.saved_model import (
     evaluate_policy,
-    load_policy,
-    untrained_policy,
+    load_model,
+    untrained_model,
 )
 from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
@@ -101,7 +101,7 @@ def test_without_the_setting_a_checkpoint_holds_parameters_alone(tmp_path):
 def test_an_evaluation_repeats_the_run_and_changes_nothing(run):
     path, _ = run
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    saved = load_policy(path)
+    saved = load_model(path)
     assert set(saved.params) >= STATISTICS
     curve = evaluate_policy(saved).curve
     with (path / "evaluation.csv").open() as file:
@@ -113,10 +113,10 @@ def test_an_evaluation_repeats_the_run_and_changes_nothing(run):
     assert np.array_equal(curve.episode_return.ravel(), recorded)
     assert np.array_equal(evaluate_policy(saved).curve.episode_return, curve.episode_return)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
-    assert evaluate_policy(untrained_policy(saved)).curve.score < 0
+    assert evaluate_policy(untrained_model(saved)).curve.score < 0
     # They matter: with those of no step at all, the same parameters do something else.
     params, _ = split_moments(saved.params)
-    without = untrained_policy(saved).params | params
+    without = untrained_model(saved).params | params
     other = evaluate_policy(replace(saved, params=without)).curve
     assert not np.array_equal(other.episode_return, curve.episode_return)
 
@@ -170,8 +170,8 @@ def test_packaged_it_keeps_its_statistics(run, tmp_path):
     packager = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(packager)
     path, _ = run
-    packaged = load_policy(packager.package(path, "normalised", tmp_path))
-    saved = load_policy(path)
+    packaged = load_model(packager.package(path, "normalised", tmp_path))
+    saved = load_model(path)
     assert set(packaged.params) == set(saved.params) >= STATISTICS
     curve = evaluate_policy(packaged).curve
     assert np.array_equal(curve.episode_return, evaluate_policy(saved).curve.episode_return)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
+from meta_rl.evaluation.saved_model import evaluate_policy, load_model
 from meta_rl.evaluation.supervised_evaluation import (
     evaluate_initialisation,
     load_initialisations,
@@ -162,10 +162,10 @@ def test_the_best_iteration_stays_the_best_where_it_is_and_is_evaluated_as_the_r
     assert list(result.curves) == ["untrained", "iteration 1"]
     assert json.loads((path / "best.json").read_text()) == {"meta_iteration": 1, "score": 5.0}
     monkeypatch.undo()
-    again = evaluate_policy(load_policy(path)).curve
+    again = evaluate_policy(load_model(path)).curve
     assert np.array_equal(again.episode_return, result.curves["iteration 1"].episode_return)
     # A checkpoint that is named itself is evaluated as it was trained.
-    checkpoint = load_policy(checkpoint_path(path, 1))
+    checkpoint = load_model(checkpoint_path(path, 1))
     assert checkpoint.config.rollout.horizon == 10
 
 

@@ -14,7 +14,7 @@ from meta_rl.config.closest import did_you_mean
 from meta_rl.config.kinds import defaults_of, setting_names
 from meta_rl.config.rules import RawSettings, contradictions
 from meta_rl.config.schema import RunKind
-from meta_rl.reading import one_line
+from meta_rl.reading import SentenceError, one_line
 
 Location = tuple[str, ...]
 """The keys that lead to a setting, for example ``("policy", "hidden_sizes", "1")``."""
@@ -34,12 +34,12 @@ _PLAIN_WORDS = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(SentenceError):
     """Everything that is wrong with a configuration: one sentence per problem in ``args``."""
 
     def __init__(self, *problems: str) -> None:
         """Keeps each sentence on one line, whatever user's text it quotes."""
-        super().__init__(*map(one_line, problems))
+        ValueError.__init__(self, *map(one_line, problems))
 
     def __str__(self) -> str:
         if len(self.args) == 1:

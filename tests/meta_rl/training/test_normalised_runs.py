@@ -19,11 +19,8 @@ from torch.testing import assert_close
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.cli import app
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_policy import (
-    evaluate_policy,
-    load_policy,
-    untrained_policy,
-)
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model, untrained_model
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
 from meta_rl.models.policy import action_distribution
 from meta_rl.ops.moments import Moments, no_moments
@@ -99,9 +96,9 @@ def test_without_the_setting_a_checkpoint_holds_parameters_alone(tmp_path):
 def test_an_evaluation_repeats_the_run_and_changes_nothing(run):
     path, _ = run
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    saved = load_policy(path)
+    saved = load_model(path)
     assert set(saved.params) >= STATISTICS
-    curve = evaluate_policy(saved).curve
+    curve = evaluate_model(saved).curve
     with (path / "evaluation.csv").open() as file:
         recorded = [
             float(row["episode_return"])
@@ -109,13 +106,13 @@ def test_an_evaluation_repeats_the_run_and_changes_nothing(run):
             if (row["split"], int(row["meta_iteration"])) == ("test", saved.meta_iteration)
         ]
     assert np.array_equal(curve.value.ravel(), recorded)
-    assert np.array_equal(evaluate_policy(saved).curve.value, curve.value)
+    assert np.array_equal(evaluate_model(saved).curve.value, curve.value)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
-    assert evaluate_policy(untrained_policy(saved)).curve.score < 0
+    assert evaluate_model(untrained_model(saved)).curve.score < 0
     # They matter: with those of no step at all, the same parameters do something else.
     params, _ = split_moments(saved.params)
-    without = untrained_policy(saved).params | params
-    other = evaluate_policy(replace(saved, params=without)).curve
+    without = untrained_model(saved).params | params
+    other = evaluate_model(replace(saved, params=without)).curve
     assert not np.array_equal(other.value, curve.value)
 
 
@@ -168,11 +165,11 @@ def test_packaged_it_keeps_its_statistics(run, tmp_path):
     packager = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(packager)
     path, _ = run
-    packaged = load_policy(packager.package(path, "normalised", tmp_path))
-    saved = load_policy(path)
+    packaged = load_model(packager.package(path, "normalised", tmp_path))
+    saved = load_model(path)
     assert set(packaged.params) == set(saved.params) >= STATISTICS
-    curve = evaluate_policy(packaged).curve
-    assert np.array_equal(curve.value, evaluate_policy(saved).curve.value)
+    curve = evaluate_model(packaged).curve
+    assert np.array_equal(curve.value, evaluate_model(saved).curve.value)
 
 
 def test_a_run_goes_on_as_it_began(run, tmp_path):

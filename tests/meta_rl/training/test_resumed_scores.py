@@ -12,11 +12,8 @@ from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
-from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
-from meta_rl.evaluation.supervised_evaluation import (
-    evaluate_initialisation,
-    load_initialisations,
-)
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs.best_checkpoint import checkpoint_path
@@ -163,10 +160,10 @@ def test_the_best_iteration_stays_the_best_where_it_is_and_is_evaluated_as_the_r
     assert list(result.curves) == ["untrained", "iteration 1"]
     assert json.loads((path / "best.json").read_text()) == {"meta_iteration": 1, "score": 5.0}
     monkeypatch.undo()
-    again = evaluate_policy(load_policy(path)).curve
+    again = evaluate_model(load_model(path)).curve
     assert np.array_equal(again.value, result.curves["iteration 1"].value)
     # A checkpoint that is named itself is evaluated as it was trained.
-    checkpoint = load_policy(checkpoint_path(path, 1))
+    checkpoint = load_model(checkpoint_path(path, 1))
     assert checkpoint.config.rollout.horizon == 10
 
 
@@ -191,8 +188,7 @@ def test_supervised_scores_of_other_settings_are_not_compared_either(tmp_path: P
     }
     assert set(curves) == {kept, 3}
     assert best["score"] == pytest.approx(-min(curves.values()))
-    (saved,) = load_initialisations([path], {})
-    again = evaluate_initialisation(saved)
+    again = evaluate_model(load_model(path)).curve
     assert np.array_equal(again.value, list(result.curves.values())[-1].value)
 
 

@@ -23,7 +23,7 @@ def config_with_comments(config: RunKind) -> str:
         group = type(config).model_fields[section]
         lines.append(f"{section}:" if values[section] else f"{section}: {{}}")
         for key, field in section_fields(group.annotation).items():
-            text = " ".join([field.description or "", *_limits(field)]).strip()
+            text = " ".join([field.description or "", *limits_in_words(field)]).strip()
             lines += textwrap.wrap(
                 one_line(text), _WIDTH, initial_indent="  # ", subsequent_indent="  # "
             )
@@ -31,7 +31,7 @@ def config_with_comments(config: RunKind) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _limits(field: Any) -> list[str]:
+def limits_in_words(field: Any) -> list[str]:
     """A sentence about what a setting may be; none where its type says it."""
     parts = _parts(field.annotation)
     choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]

@@ -4,9 +4,9 @@
     .venv/bin/python scripts/benchmark.py
     .venv/bin/python scripts/benchmark.py --device cuda
 
-Prints the README's tables and writes scripts/results/benchmark_cpu.json, or benchmark_cuda.json
-for policy and update on a GPU. Everything that is compared is measured in turns, and medians are
-taken, because machines are noisy.
+Writes scripts/results/benchmark_cpu.json, or benchmark_cuda.json for policy and update on a GPU,
+and prints the tables of scripts/results/README.md. Everything that is compared is measured in
+turns, and medians are taken, because machines are noisy.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def table() -> str:
-    """The README's tables, from the results files."""
+    """The tables of scripts/results/README.md, from the results files."""
     return speed_tables(
         {
             device: json.loads(path.read_text()) if path.exists() else None

@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/benchmark_ranks.py
 
-Writes scripts/results/ranks.json and prints the README's table from it.
+Writes scripts/results/ranks.json and prints the table of scripts/results/README.md from it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ NO_EVALUATION = (
 COMPARED = {"2D navigation": "navigation", "HalfCheetahVel": "half_cheetah_vel"}
 COMPARED_ITERATIONS, COMPARED_THREADS = 5, 2
 TIMED = (
-    *("half_cheetah_vel", "rollout.meta_batch_size=40"),
+    *("half_cheetah_vel", "run.meta_batch_size=40"),
     *("adaptation.num_adaptation_steps=1", "adaptation.multi_step=false"),
 )
 TIMED_STAGES = ("seconds_sampling", "seconds_adapting", "seconds_updating")
@@ -140,7 +140,7 @@ def measure(num_iterations: int) -> dict[str, Any]:
 
 
 def table() -> str:
-    """The README's table, from the results file."""
+    """The table of scripts/results/README.md, from the results file."""
     results = json.loads(RESULTS.read_text())
     seconds = results["half_cheetah_seconds_per_iteration"]
     share = results["checkpoint_seconds"] / seconds["1"]

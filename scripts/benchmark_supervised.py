@@ -6,7 +6,8 @@
 The loop calls torch.autograd.grad(create_graph=True) for every task, with torch's own layers. An
 iteration is the draw of the tasks, the second-order meta-gradient and Adam's step. Everything that
 is compared is measured in turns within one process, and medians are taken, because machines are
-noisy. Prints a table and writes scripts/results/benchmark_supervised.json.
+noisy. Writes scripts/results/benchmark_supervised.json and prints the table of
+scripts/results/README.md.
 """
 
 import argparse
@@ -205,7 +206,7 @@ def main() -> None:
 
 
 def table() -> str:
-    """The README's table, from the results file."""
+    """The table of scripts/results/README.md, from the results file."""
     results = json.loads(RESULTS.read_text())
     columns = [results["sine"], results["images"]]
     lines = [

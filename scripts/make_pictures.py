@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Makes the README's pictures from two finished runs, with ``meta-rl visualize``.
+"""Makes the pictures of the pages from two finished runs, with ``meta-rl visualize``.
 
     .venv/bin/python scripts/make_pictures.py pretrained/navigation pretrained/half_cheetah_vel
 

@@ -25,6 +25,7 @@ MAX_BYTES = 200_000
 COLOURS = {
     "maml": "#0072b2",
     "first_order": "#cc8800",
+    "promp": "#56b4e9",
     "pretrained": "#00805d",
     "random": "#7d858f",
     "oracle": "#b85f93",

@@ -8,7 +8,8 @@
 Run again after an interruption, it goes on where it was stopped: a finished training is not
 repeated. The iteration that a training keeps was chosen on validation tasks; it is then adapted to
 the test tasks, with the functions of ``meta-rl evaluate``. Results go to
-scripts/results/adaptation/PRESET-METHOD.json, of which --table prints the README's tables.
+scripts/results/adaptation/PRESET-METHOD.json, of which --table prints the tables of
+scripts/results/README.md.
 """
 
 import argparse
@@ -24,30 +25,18 @@ from rich.console import Console
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.config import Config, ConfigError, load_config
-from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
 from meta_rl.evaluation.comparison import as_reference
 from meta_rl.evaluation.evaluation_summary import NUM_RESAMPLES, env_steps_used
-from meta_rl.evaluation.saved_model import (
-    SavedModel,
-    evaluate_policy,
-    load_model,
-    untrained_model,
-)
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import SavedModel, load_model, untrained_model
 from meta_rl.ops.statistics import stratified_bootstrap_interval
-from meta_rl.rollouts.environments import EnvironmentFault
-from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.runs.atomic_files import write_text_atomically
-from meta_rl.runs.best_checkpoint import CheckpointError
 from meta_rl.runs.provenance import describe_process
-from meta_rl.runs.run_directory import RunDirectoryError
-from meta_rl.runtime.device import DeviceError
 from meta_rl.training.jobs import complete_run
 
-EXPECTED_ERRORS = (
-    *(CheckpointError, ConfigError, DeviceError, EnvironmentFault, NumericalError, OSError),
-    RunDirectoryError,
-)
 RESULTS = Path(__file__).parent / "results" / "adaptation"
+CONFIGS = Path(__file__).parents[1] / "configs"
 PRESETS = (
     "navigation",
     "half_cheetah_vel_rllab",
@@ -59,6 +48,7 @@ PRESETS = (
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "maml": ("", ()),
     "first_order": ("", ("adaptation.first_order=true",)),
+    "promp": ("_promp", ()),
     "pretrained": ("_pretrained", ()),
     "random": ("", ()),
     "oracle": ("_oracle", ()),
@@ -110,10 +100,16 @@ def reproduce(
     return {**training_record(path), **evaluation_record(load_model(path), preset, overrides)}
 
 
+def methods_of(preset: str) -> list[str]:
+    """MAML, and those of the others whose preset is there."""
+    files = {name: CONFIGS / f"{preset}{ending}.yaml" for name, (ending, _) in METHODS.items()}
+    return [name for name, file in files.items() if name == "maml" or file.exists()]
+
+
 def evaluation_record(saved: SavedModel, preset: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Adapts a policy to the test tasks, which are the same for all methods of an environment."""
     steps = f"evaluation.num_adaptation_steps={NUM_STEPS}"
-    evaluation = evaluate_policy(as_reference(saved, load_config(preset, [*overrides, steps])))
+    evaluation = evaluate_model(as_reference(saved, load_config(preset, [*overrides, steps])))
     task_return = evaluation.curve.task_value
     return {
         "iteration_kept": saved.meta_iteration,
@@ -247,7 +243,7 @@ def _seed_cell(seed: str, run: Mapping[str, Any]) -> str:
 def adaptation_curve(run: Mapping[str, Any]) -> AdaptationCurve:
     """The curve of a run, of which the mean return on each task was kept."""
     task_return = np.array(run["task_return"])
-    return AdaptationCurve(np.arange(len(task_return))[:, None], task_return[..., None])
+    return return_curve(np.arange(len(task_return))[:, None], task_return[..., None])
 
 
 def _with_interval(mean: float, interval: float) -> str:
@@ -263,7 +259,7 @@ def main() -> None:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset", nargs="?", help="a preset of meta-rl train")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="all that have a preset")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--set", nargs="+", default=[], metavar="section.key=value")
     parser.add_argument("--runs", type=Path, default=Path("runs", "reproduce"))
@@ -276,10 +272,10 @@ def main() -> None:
     if arguments.preset is None:
         parser.error("name a preset, or --table")
     for seed in arguments.seeds:
-        for method in arguments.methods:
+        for method in arguments.methods or methods_of(arguments.preset):
             command = [arguments.preset, "--methods", method, "--seeds", str(seed)]
             command += ["--set", *arguments.set] if arguments.set else []
-            with stop_on_signals(), one_sentence_errors(*EXPECTED_ERRORS):
+            with stop_on_signals(), one_sentence_errors():
                 run = reproduce(arguments.preset, method, seed, arguments.set, arguments.runs)
             run["command"] = shlex.join(["scripts/reproduce_maml_rl.py", *command])
             write_result(arguments.results / f"{arguments.preset}-{method}.json", seed, run)

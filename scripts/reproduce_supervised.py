@@ -8,8 +8,8 @@
     .venv/bin/python scripts/reproduce_supervised.py --table
 
 A seed that was interrupted is resumed, and a finished one is not trained again. Results go to
-scripts/results/supervised/; --table prints the README's tables from these files. "gradients" trains
-omniglot_gradients once for every combination of Reptile's inner gradients.
+scripts/results/supervised/, of which --table prints the tables of scripts/results/README.md.
+"gradients" trains omniglot_gradients once for every combination of Reptile's inner gradients.
 """
 
 import argparse

@@ -52,10 +52,10 @@ def rl_family(label: str, preset: str) -> TaskFamily:
     return TaskFamily(label, "reinforcement-learning", files)
 
 
-def supervised_family(label: str, preset: str, *, is_reptile: bool = False) -> TaskFamily:
-    """Supervised tasks, by the preset's name; some are Reptile's alone."""
-    files = {column: f"supervised/{preset}_{column}" for column in COLUMNS if column != "maml"}
-    if not is_reptile:
+def supervised_family(label: str, preset: str, *columns: str) -> TaskFamily:
+    """Supervised tasks, by the preset's name, and the columns that share them."""
+    files = {column: f"supervised/{preset}_{column}" for column in columns}
+    if "maml" in columns:
         files["maml"] = f"supervised/{preset}"
     return TaskFamily(label, "supervised-tasks", files)
 
@@ -66,11 +66,12 @@ FAMILIES = (
     rl_family("HalfCheetahDir, the paper's scale", "half_cheetah_dir_rllab"),
     rl_family("HalfCheetahVel, Gymnasium's scale", "half_cheetah_vel"),
     rl_family("HalfCheetahDir, Gymnasium's scale", "half_cheetah_dir"),
-    supervised_family("sinusoids", "sine"),
-    supervised_family("Omniglot, 5-way 1-shot", "omniglot_5way_1shot"),
-    supervised_family("Omniglot, 20-way 1-shot", "omniglot_20way_1shot"),
-    supervised_family("Omniglot, 3-way 1-shot", "omniglot_3way_1shot", is_reptile=True),
-    supervised_family("mini-ImageNet, 5-way 1-shot", "mini_imagenet_5way_1shot"),
+    supervised_family("sinusoids", "sine", "maml", "fomaml", "pretrained", "oracle"),
+    supervised_family("sinusoids of Reptile's example", "sine", "reptile"),
+    supervised_family("Omniglot, 5-way 1-shot", "omniglot_5way_1shot", "maml", "fomaml", "reptile"),
+    supervised_family("Omniglot, 20-way 1-shot", "omniglot_20way_1shot", "maml", "reptile"),
+    supervised_family("Omniglot, 3-way 1-shot", "omniglot_3way_1shot", "reptile"),
+    supervised_family("mini-ImageNet, 5-way 1-shot", "mini_imagenet_5way_1shot", "maml"),
 )
 
 

@@ -12,13 +12,11 @@ import reproduce_maml_rl as script
 from meta_rl.runs.evaluation_table import read_test_curves
 
 TINY = (
-    *("run.meta_iterations=2", "rollout.meta_batch_size=2", "rollout.episodes_per_task=3"),
-    *("rollout.horizon=5", "rollout.num_threads=1", "evaluation.every=1", "evaluation.num_tasks=3"),
-    *(
-        "evaluation.episodes_per_task=4",
-        "policy.hidden_sizes=[4]",
-        "meta_update.curvature_stride=1",
-    ),
+    *("run.meta_iterations=2", "run.meta_batch_size=2", "rollout.episodes_per_task=3"),
+    # As long as the preset's curvature stride.
+    *("rollout.horizon=10", "rollout.num_threads=1"),
+    *("evaluation.every=1", "evaluation.num_tasks=3", "evaluation.episodes_per_task=4"),
+    "policy.hidden_sizes=[4]",
 )
 
 
@@ -110,3 +108,11 @@ def test_the_picture_has_a_panel_for_each_environment_with_a_training(tmp_path: 
     returns, paper = panel.get_lines()
     assert returns.get_xydata().tolist() == [[1, -6], [2, -2]]
     assert set(paper.get_ydata()) == {-3.23}
+
+
+def test_methods_without_a_preset_are_left_out():
+    assert script.methods_of("navigation") == list(script.METHODS)
+    assert script.methods_of("half_cheetah_dir") == [
+        *("maml", "first_order", "pretrained", "random", "oracle")
+    ]
+    assert script.methods_of("nothing")[0] == "maml"  # whose settings will be refused by name

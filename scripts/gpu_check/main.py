@@ -4,7 +4,7 @@ scripts/check_gpu                          # the machine's Python and torch; the
 scripts/check_gpu --wheels FOLDER          # the rest from a folder, without a network
 scripts/check_gpu --needed-wheels          # what belongs into that folder, one requirement a line
 scripts/check_gpu --dry-run                # everything on the CPU, at tiny sizes
-scripts/check_gpu --table                  # the README's table, from the results
+scripts/check_gpu --table                  # the table of scripts/results/README.md
 
 The folder is filled on a machine with a network, for the Python of the one with the GPU:
 
@@ -115,7 +115,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="install from here alone")
     parser.add_argument("--needed-wheels", action="store_true", help="say what belongs there")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, at tiny sizes")
-    parser.add_argument("--table", action="store_true", help="print the README's table")
+    parser.add_argument("--table", action="store_true", help="print the table of results/README.md")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where results go")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""The README's table of what a GPU does, from the results of ``scripts/check_gpu``."""
+"""What a GPU does, as a table of scripts/results/README.md."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The README's tables of speed."""
+"""The tables of speed of scripts/results/README.md."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -150,6 +150,8 @@ class PlaneGoal:
 class RenderingError(RuntimeError):
     """A picture cannot be drawn on this machine; the message is a sentence that says what to do."""
 
+    is_sentence = True
+
 
 class Drawing(Protocol):
     """How the simulations of some dynamics are drawn."""

@@ -30,9 +30,12 @@ class EnvironmentFault(RuntimeError):  # noqa: N818, the fault may be no error o
     """An environment raised, hung, died or returned numbers that are not finite.
 
     Attributes:
+        is_sentence: true: the message is one for users, who can mend what it says.
         worker_traceback: the traceback of the exception in the worker process, or "" if there
             was none.
     """
+
+    is_sentence = True
 
     def __init__(self, message: str, worker_traceback: str = "") -> None:
         """Store the one-sentence message and the worker's own traceback."""

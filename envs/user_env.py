@@ -102,7 +102,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         self.test_tasks = declared.test_tasks
         self.num_envs = num_envs
         self.single_observation_space: Box = description.observation_space
-        self.single_action_space: Box = description.action_space
+        self.single_action_space = description.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}

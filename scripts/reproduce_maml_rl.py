@@ -27,11 +27,11 @@ from meta_rl.config import Config, ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve
 from meta_rl.evaluation.comparison import as_reference
 from meta_rl.evaluation.evaluation_summary import NUM_RESAMPLES, env_steps_used
-from meta_rl.evaluation.saved_policy import (
-    SavedPolicy,
+from meta_rl.evaluation.saved_model import (
+    SavedModel,
     evaluate_policy,
-    load_policy,
-    untrained_policy,
+    load_model,
+    untrained_model,
 )
 from meta_rl.ops.statistics import stratified_bootstrap_interval
 from meta_rl.rollouts.environments import EnvironmentFault
@@ -103,14 +103,14 @@ def reproduce(
     if not isinstance(config, Config):
         raise ConfigError(f"{name} has supervised tasks; see scripts/reproduce_supervised.py")
     if method == "random":
-        saved = untrained_policy(SavedPolicy(Path(name), 0, {}, config))
+        saved = untrained_model(SavedModel(Path(name), 0, {}, config))
         return {**untrained_record(), **evaluation_record(saved, preset, overrides)}
     path = runs / f"{preset}-{method}-seed{seed}"
     complete_run(path, config, name, Console())
-    return {**training_record(path), **evaluation_record(load_policy(path), preset, overrides)}
+    return {**training_record(path), **evaluation_record(load_model(path), preset, overrides)}
 
 
-def evaluation_record(saved: SavedPolicy, preset: str, overrides: Sequence[str]) -> dict[str, Any]:
+def evaluation_record(saved: SavedModel, preset: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Adapts a policy to the test tasks, which are the same for all methods of an environment."""
     steps = f"evaluation.num_adaptation_steps={NUM_STEPS}"
     evaluation = evaluate_policy(as_reference(saved, load_config(preset, [*overrides, steps])))

@@ -1,4 +1,4 @@
-"""The contributor's page is followed: its files are written as it says, and its commands are run."""
+"""The contributor's page is followed: its files are written as it says, its commands are run."""
 
 import re
 import shlex

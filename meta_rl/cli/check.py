@@ -19,9 +19,9 @@ def check(
     ] = None,
 ) -> None:
     """Play short episodes of an environment and say what training would trip over."""
-    from meta_rl.config import Config, ConfigError, load_config, preset_names
+    with stop_on_signals(), one_sentence_errors():
+        from meta_rl.config import Config, ConfigError, load_config, preset_names
 
-    with one_sentence_errors(ConfigError):
         if not arguments:
             raise ConfigError("check needs an environment's id, a preset or a YAML file first")
         name, *overrides = arguments
@@ -33,9 +33,8 @@ def check(
         if not isinstance(config, Config):
             raise ConfigError(f"{name} has no environment to check, but data")
 
-    from meta_rl.rollouts.environments import EnvironmentFault, check_env
+        from meta_rl.rollouts.environments import check_env
 
-    with stop_on_signals(), one_sentence_errors(EnvironmentFault):
         findings = check_env(config)
     for finding in findings:
         typer.echo(f"{finding.severity.capitalize()}: {finding.message}.", err=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
-from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Seed, Steps
+from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Seed, Steps, given_settings
 from meta_rl.cli.trust import Trust
 
 
@@ -57,82 +57,49 @@ def evaluate(
 ) -> None:
     """Adapt finished runs to test tasks, step by step.
 
-    What is not given is as the first run's settings have it.
+    What is not given is as the first run's settings have it. Several runs of reinforcement learning
+    are seeds of one setting; several on supervised tasks are shown side by side.
     """
-    # Here, so that a mistake in the options is reported without waiting for torch.
-    from meta_rl.cli.supervised_commands import evaluate_supervised, refuse_options
-    from meta_rl.config import ConfigError
-    from meta_rl.evaluation.comparison import ComparisonError
-    from meta_rl.evaluation.comparison_files import write_comparison
-    from meta_rl.evaluation.evaluation_job import (
-        TaskChoice,
-        compare,
-        evaluation_folder,
-        load_groups,
-        output_folder,
-    )
-    from meta_rl.evaluation.held_out_tasks import TaskSelectionError
-    from meta_rl.evaluation.packaged_runs import find_run
-    from meta_rl.evaluation.supervised_evaluation import is_supervised
-    from meta_rl.launch.index import SweepError, run_directories
-    from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
-    from meta_rl.reporting.adaptation_tables import print_comparison
-    from meta_rl.rollouts.environments import EnvironmentFault
-    from meta_rl.rollouts.sampler import NumericalError
-    from meta_rl.runs.atomic_files import NewFolderError, check_unused
-    from meta_rl.runs.checkpoint import CheckpointError
-    from meta_rl.runs.plain_line import plain_console, print_line
-    from meta_rl.runs.trusted_runs import UntrustedRunError
-    from meta_rl.runtime.device import DeviceError
-    from meta_rl.tasks.image_classes import DatasetError
+    with stop_on_signals(), one_sentence_errors():
+        # Here, so that a mistake in the options is reported without waiting for torch.
+        from meta_rl.evaluation.comparison_files import write_comparison
+        from meta_rl.evaluation.evaluation_job import (
+            TaskChoice,
+            compare,
+            evaluation_folder,
+            load_groups,
+            output_folder,
+        )
+        from meta_rl.evaluation.packaged_runs import find_run
+        from meta_rl.launch.index import run_directories
+        from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
+        from meta_rl.reporting.adaptation_tables import print_comparison
+        from meta_rl.runs.atomic_files import check_unused
+        from meta_rl.runs.plain_line import plain_console, printer
 
-    console = plain_console()
-
-    def note(text: str) -> None:
-        print_line(console, text)
-
-    settings = {
-        "evaluation.num_tasks": num_tasks,
-        "evaluation.num_adaptation_steps": steps,
-        "evaluation.episodes_per_task": episodes,
-        "evaluation.seed": seed,
-        "adaptation.inner_step_size": step_size,
-        "adaptation.later_step_size_ratio": later_step_size_ratio,
-        "run.device": device,
-    }
-    with (
-        stop_on_signals(),
-        one_sentence_errors(
-            *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
-            EnvironmentFault,
-            *(NewFolderError, NumericalError, OSError, SweepError, TaskSelectionError),
-            UntrustedRunError,
-        ),
-    ):
+        console = plain_console()
+        settings = given_settings(
+            {
+                "evaluation.num_tasks": num_tasks,
+                "evaluation.num_adaptation_steps": steps,
+                "evaluation.episodes_per_task": episodes,
+                "evaluation.seed": seed,
+                "adaptation.inner_step_size": step_size,
+                "adaptation.later_step_size_ratio": later_step_size_ratio,
+                "run.device": device,
+            }
+        )
         runs = [find_run(run) for run in runs]
         directories = [path for run in runs for path in run_directories(run)]
-        changed = {name: value for name, value in settings.items() if value is not None}
-        choice = TaskChoice(num_tasks, grid, tasks_file)
-        if is_supervised(directories[0]):
-            refuse_options(
-                {
-                    "--grid": grid,
-                    "--tasks-file": tasks_file,
-                    "--reference": reference,
-                    "--episodes": episodes,
-                    "--later-step-size-ratio": later_step_size_ratio,
-                }
-            )
-            evaluate_supervised(directories, changed, out, note, console)
-            return
-        loaded = load_groups(directories, reference or [], changed, trust=trust)
+        loaded = load_groups(directories, reference or [], settings, trust=trust)
         folder = out or evaluation_folder(runs)
         check_unused(folder)
-        comparison = compare(loaded, choice, note)
+        choice = TaskChoice(num_tasks, grid, tasks_file)
+        comparison = compare(loaded, choice, printer(console))
         with output_folder(out, folder) as made:
             write_comparison(made.temporary, comparison)
-            figure = adaptation_figure(comparison.groups, comparison.env_id)
+            figure = adaptation_figure(comparison.groups, comparison.title)
             for ending in ("png", "svg"):
                 save_figure(figure, made.temporary / f"curve.{ending}")
-    print_comparison(console, comparison.groups, comparison.task_parameter_names, comparison.tasks)
-    note(f"Evaluation: {made.path}")
+        print_comparison(console, comparison)
+        printer(console)(f"Evaluation: {made.path}")

@@ -13,9 +13,11 @@ from typing import NoReturn
 
 import typer
 
+from meta_rl.reading import is_sentence
+
 _OUT_OF_MEMORY = (
     "there is not enough memory; a smaller meta_update.steps_per_chunk needs less and changes no "
-    "result, a smaller rollout.meta_batch_size or rollout.episodes_per_task needs less, too"
+    "result, a smaller run.meta_batch_size or rollout.episodes_per_task needs less, too"
 )
 _OUT_OF_MEMORY_PHRASES = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 _PATIENCE = 0.5  # seconds until a lost exception is raised again
@@ -125,19 +127,19 @@ def remember_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
+def one_sentence_errors() -> Iterator[None]:
     """Ends the command with one sentence, and no traceback, for errors that a user can mend."""
     try:
         with _frames_cleared():
             yield
     except Stopped as stopped:
         sys.exit(stopped.exit_status)
-    except expected as error:
-        fail(str(error))
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        fail(_OUT_OF_MEMORY)
+    except Exception as error:
+        if is_sentence(error):
+            fail(str(error))
+        if _is_out_of_memory(error):
+            fail(_OUT_OF_MEMORY)
+        raise
 
 
 @contextmanager
@@ -159,9 +161,9 @@ def _frames_cleared() -> Iterator[None]:
         raise
 
 
-def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
-    if isinstance(error, MemoryError):
-        return True
+def _is_out_of_memory(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True

@@ -1,7 +1,8 @@
 """Options that several commands declare alike."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +11,7 @@ Runs = Annotated[
     typer.Argument(
         metavar="RUN",
         help="A run directory, a checkpoint, a sweep, pretrained/NAME, or several seeds of "
-        "one setting.",
+        "one setting; on supervised tasks, several methods.",
         show_default=False,
     ),
 ]
@@ -34,3 +35,8 @@ Reference = Annotated[
         show_default=False,
     ),
 ]
+
+
+def given_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, by dotted name, that a user has given by options."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
-from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Steps
+from meta_rl.cli.options import Device, NumTasks, Reference, Runs, Steps, given_settings
 from meta_rl.cli.trust import Trust
 
 
@@ -28,48 +28,29 @@ def report(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Write one self-contained HTML file: curves, tasks, and replays of the adapted policies.
+    """Write one self-contained HTML file: curves, tasks, and what the adapted models do.
 
     What is not given is as the first run's settings have it.
     """
-    # Here, so that a mistake in the options is reported without waiting for torch.
-    from meta_rl.config import ConfigError
-    from meta_rl.evaluation.comparison import ComparisonError
-    from meta_rl.evaluation.evaluation_job import TaskChoice, load_groups
-    from meta_rl.evaluation.held_out_tasks import TaskSelectionError
-    from meta_rl.evaluation.packaged_runs import find_run
-    from meta_rl.launch.index import SweepError, run_directories
-    from meta_rl.reporting.report.job import ReportError, make_report, report_path, write_report
-    from meta_rl.rollouts.environments import EnvironmentFault
-    from meta_rl.rollouts.sampler import NumericalError
-    from meta_rl.runs.checkpoint import CheckpointError
-    from meta_rl.runs.plain_line import plain_console, print_line
-    from meta_rl.runs.trusted_runs import UntrustedRunError
-    from meta_rl.runtime.device import DeviceError
+    with stop_on_signals(), one_sentence_errors():
+        # Here, so that a mistake in the options is reported without waiting for torch.
+        from meta_rl.evaluation.evaluation_job import TaskChoice, load_groups
+        from meta_rl.evaluation.packaged_runs import find_run
+        from meta_rl.launch.index import run_directories
+        from meta_rl.reporting.report.job import make_report, report_path, write_report
+        from meta_rl.runs.plain_line import plain_console, printer
 
-    console = plain_console(stderr=True)
-
-    def note(text: str) -> None:
-        print_line(console, text)
-
-    settings = {
-        "evaluation.num_tasks": num_tasks,
-        "evaluation.num_adaptation_steps": steps,
-        "run.device": device,
-    }
-    with (
-        stop_on_signals(),
-        one_sentence_errors(
-            *(CheckpointError, ComparisonError, ConfigError, DeviceError, EnvironmentFault),
-            *(NumericalError, OSError, ReportError, SweepError, TaskSelectionError),
-            UntrustedRunError,
-        ),
-    ):
-        changed = {name: value for name, value in settings.items() if value is not None}
+        settings = given_settings(
+            {
+                "evaluation.num_tasks": num_tasks,
+                "evaluation.num_adaptation_steps": steps,
+                "run.device": device,
+            }
+        )
         runs = [find_run(run) for run in runs]
         directories = [path for run in runs for path in run_directories(run)]
-        loaded = load_groups(directories, reference or [], changed, trust=trust)
+        loaded = load_groups(directories, reference or [], settings, trust=trust)
         path = report_path(runs, out, force=force)
-        page = make_report(loaded, TaskChoice(num_tasks), note)
+        page = make_report(loaded, TaskChoice(num_tasks), printer(plain_console(stderr=True)))
         write_report(path, page, force=force)
     typer.echo(path)

@@ -59,12 +59,11 @@ def sweep(
     for each setting, the interquartile mean over seeds of what the kept iteration reaches on the
     test tasks.
     """
-    from meta_rl.cli.config_argument import split_arguments
-    from meta_rl.config import ConfigError
-    from meta_rl.launch.plan import make_plan
-    from meta_rl.runs.trusted_runs import UntrustedRunError, run_of_file
+    with one_sentence_errors():
+        from meta_rl.cli.config_argument import split_arguments
+        from meta_rl.launch.plan import make_plan
+        from meta_rl.runs.trusted_runs import run_of_file
 
-    with one_sentence_errors(ConfigError, UntrustedRunError):
         name, settings = split_arguments("sweep", arguments or [])
         trust_before_loading(name, trust=trust)
         plan = make_plan(name, settings)
@@ -73,19 +72,16 @@ def sweep(
         fail("--slurm-option is for --slurm")
     path = folder or plan.default_path
 
-    from meta_rl.launch.index import SweepError, create_sweep
+    from meta_rl.launch.index import create_sweep
     from meta_rl.launch.progress import SweepProgress, summary
     from meta_rl.launch.scheduler import watch, work_through
     from meta_rl.launch.slurm import parse_options
-    from meta_rl.runs.folder_lock import FolderLockError, lock_folder
+    from meta_rl.runs.folder_lock import lock_folder
     from meta_rl.runs.plain_line import plain_console
     from meta_rl.runtime.cpus import num_usable_cpus
 
     console = plain_console()
-    with (
-        remember_signals() as signals,
-        one_sentence_errors(SweepError, FolderLockError, OSError),
-    ):
+    with remember_signals() as signals, one_sentence_errors():
         options = parse_options(slurm_option or []) if slurm else {}
         runs = create_sweep(path, plan)
         with lock_folder(path):
@@ -122,11 +118,8 @@ def sweep(
 def _print_table(console: "Console", runs: Sequence["SweepRun"]) -> None:
     # Here, because it needs torch, which would slow down the start and fill memory meanwhile.
     from meta_rl.reporting.sweep_table import print_sweep_table
-    from meta_rl.runs.checkpoint import CheckpointError
-    from meta_rl.runs.evaluation_table import EvaluationTableError
 
-    with one_sentence_errors(CheckpointError, EvaluationTableError):
-        print_sweep_table(console, runs)
+    print_sweep_table(console, runs)
 
 
 def _submit(

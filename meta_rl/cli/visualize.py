@@ -7,7 +7,7 @@ import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
 from meta_rl.cli.offscreen import prefer_egl
-from meta_rl.cli.options import Device, Seed, Steps
+from meta_rl.cli.options import Device, Seed, Steps, given_settings
 from meta_rl.cli.trust import Trust
 
 
@@ -53,68 +53,40 @@ def visualize(
     device: Device = None,
     trust: Trust = False,
 ) -> None:
-    """Draw and film what a policy does before adapting and after each step.
+    """Draw and film what a policy or a network does before adapting and after each step.
 
     What is not given is as the run's settings have it.
     """
     prefer_egl()
-    # Here, so that MuJoCo is imported after that.
-    from meta_rl.cli.supervised_commands import refuse_options, visualize_supervised
-    from meta_rl.config import ConfigError
-    from meta_rl.evaluation.comparison import ComparisonError, with_settings
-    from meta_rl.evaluation.evaluation_job import evaluation_folder, output_folder
-    from meta_rl.evaluation.held_out_tasks import TaskSelectionError
-    from meta_rl.evaluation.packaged_runs import find_run
-    from meta_rl.evaluation.saved_policy import load_policy
-    from meta_rl.evaluation.supervised_evaluation import is_supervised
-    from meta_rl.reporting.report.run_record import run_dir_of
-    from meta_rl.reporting.visualization import Films, chosen_tasks
-    from meta_rl.reporting.visualization import visualize as write_visualization
-    from meta_rl.reporting.wandb_films import send_films
-    from meta_rl.rollouts.environments import EnvironmentFault
-    from meta_rl.rollouts.replay import RenderingError
-    from meta_rl.rollouts.sampler import NumericalError
-    from meta_rl.runs.atomic_files import NewFolderError, check_unused
-    from meta_rl.runs.checkpoint import CheckpointError
-    from meta_rl.runs.plain_line import plain_console, print_line
-    from meta_rl.runs.trusted_runs import UntrustedRunError
-    from meta_rl.runtime.device import DeviceError
-    from meta_rl.tasks.image_classes import DatasetError
+    with stop_on_signals(), one_sentence_errors():
+        # Here, so that MuJoCo is imported after that.
+        from meta_rl.evaluation.evaluation_job import evaluation_folder, load_groups, output_folder
+        from meta_rl.evaluation.packaged_runs import find_run
+        from meta_rl.reporting.report.run_record import run_dir_of
+        from meta_rl.reporting.visualization import Choice, Films, prepared_visualization
+        from meta_rl.reporting.wandb_films import send_films
+        from meta_rl.runs.atomic_files import check_unused
+        from meta_rl.runs.plain_line import plain_console, printer
 
-    console = plain_console()
-
-    def note(text: str) -> None:
-        print_line(console, text)
-
-    settings = {
-        "evaluation.num_adaptation_steps": steps,
-        "evaluation.seed": seed,
-        "run.device": device,
-    }
-    with (
-        stop_on_signals(),
-        one_sentence_errors(
-            *(CheckpointError, ComparisonError, ConfigError, DatasetError, DeviceError),
-            *(EnvironmentFault, NewFolderError, NumericalError),
-            *(OSError, RenderingError, TaskSelectionError, UntrustedRunError),
-        ),
-    ):
-        changed = {name: value for name, value in settings.items() if value is not None}
-        run = find_run(run)
-        if is_supervised(run):
-            refuse_options({"--tasks": tasks, "--gif": gif})
-            visualize_supervised([run, *map(find_run, beside or [])], changed, num_tasks, out, note)
-            return
-        if beside:
-            raise ConfigError("--beside is for runs on supervised tasks, which this is not")
-        saved = with_settings(load_policy(run, trust=trust), changed, "command line")
-        for warning in saved.warnings:
+        note = printer(plain_console())
+        settings = given_settings(
+            {
+                "evaluation.num_adaptation_steps": steps,
+                "evaluation.seed": seed,
+                "run.device": device,
+            }
+        )
+        run, *others = map(find_run, [run, *(beside or [])])
+        loaded = load_groups([run, *others], [], settings, trust=trust)
+        models = [model for group in loaded for model in group.models]
+        for warning in (warning for model in models for warning in model.warnings):
             note(f"Warning: {warning}")
-        folder = out or evaluation_folder([run], "visualize")
+        folder = out or evaluation_folder([run, *others], "visualize")
         check_unused(folder)
-        shown = chosen_tasks(saved, tasks, num_tasks, note)
+        choice = Choice(tasks, num_tasks, Films(mp4=video, gif=gif))
+        draw = prepared_visualization(models, choice, note)
         with output_folder(out, folder) as made:
-            write_visualization(saved, shown, made.temporary, Films(mp4=video, gif=gif), note)
+            draw(made.temporary)
             files = sorted(path.name for path in made.temporary.iterdir())
         send_films(run_dir_of(run), made.path, note)
-    note(f"Pictures: {made.path}/ {', '.join(files)}")
+        note(f"Pictures: {made.path}/ {', '.join(files)}")

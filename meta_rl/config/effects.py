@@ -51,5 +51,6 @@ def with_settings(config: RunKind, settings: Mapping[str, Any]) -> dict[str, dic
     sections: dict[str, dict[str, Any]] = config.model_dump(mode="json")
     for name, value in settings.items():
         section, key = name.split(".")
-        sections[section][key] = value
+        # A section that the run lacks is refused with the setting in it.
+        sections.setdefault(section, {})[key] = value
     return sections

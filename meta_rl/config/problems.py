@@ -14,7 +14,7 @@ from meta_rl.config.closest import did_you_mean
 from meta_rl.config.kinds import defaults_of, setting_names
 from meta_rl.config.rules import RawSettings, contradictions
 from meta_rl.config.schema import RunKind
-from meta_rl.reading import one_line
+from meta_rl.reading import SentenceError, one_line
 
 Location = tuple[str, ...]
 """The keys that lead to a setting, for example ``("policy", "hidden_sizes", "1")``."""
@@ -34,12 +34,12 @@ _PLAIN_WORDS = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(SentenceError):
     """Everything that is wrong with a configuration: one sentence per problem in ``args``."""
 
     def __init__(self, *problems: str) -> None:
         """Keeps each sentence on one line, whatever user's text it quotes."""
-        super().__init__(*map(one_line, problems))
+        ValueError.__init__(self, *map(one_line, problems))
 
     def __str__(self) -> str:
         if len(self.args) == 1:
@@ -83,7 +83,8 @@ def _describe(detail: ErrorDetails, kind: type[RunKind]) -> str:
     if detail["type"] == "extra_forbidden":
         others = algorithms_with(name, kind.tasks_give)
         if others:
-            return f"{name} is a setting of algorithm.name={' or '.join(others)}"
+            part = "setting" if "." in name else "section"
+            return f"{name} is a {part} of algorithm.name={' or '.join(others)}"
         return f"{name} is not a setting{_nearest_setting(name, kind)}"
     if detail["type"] == "invalid_key":
         return f"{name} is not a setting: names should be text"

@@ -25,6 +25,11 @@ class EnvConfig(Section):
         meaning="Append the task to each observation, as an oracle sees it.",
         effect=Effect.PROBLEM,
     )
+    flatten_observations: bool = Field(
+        default=False,
+        description="Make a vector of a user's observation of another form: of dictionaries and "
+        "tuples, of pictures (bytes become numbers in [0, 1]), of choices (a one among zeros).",
+    )
 
     @field_validator("options")
     @classmethod
@@ -176,12 +181,16 @@ class RunKind(Section):
     Attributes:
         task_section: the section that says what the tasks are, which other kinds do not have.
         tasks_give: what algorithms learn from, ``"episodes"`` or ``"examples"``.
+        shown_of_tasks: settings of what a network is shown of a task, which stays the same task.
+        tasks_are_exchangeable: whether a model can be evaluated on tasks of other settings.
         rules: what settings must hold together.
         algorithm_rules: what those that the algorithm brings must hold.
     """
 
     task_section: ClassVar[str]
     tasks_give: ClassVar[str]
+    shown_of_tasks: ClassVar[tuple[str, ...]] = ()
+    tasks_are_exchangeable: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = ()
     algorithm_rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -211,6 +220,7 @@ class Config(RunKind):
 
     task_section: ClassVar[str] = "env"
     tasks_give: ClassVar[str] = "episodes"
+    shown_of_tasks: ClassVar[tuple[str, ...]] = ("env.observe_task",)
     rules: ClassVar[tuple[Rule, ...]] = (not_greater("policy.min_std", "policy.init_std"),)
 
     env: EnvConfig

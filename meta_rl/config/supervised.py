@@ -162,6 +162,7 @@ class SupervisedConfig(RunKind):
     """What runs on sinusoids and on images have in common."""
 
     tasks_give: ClassVar[str] = "examples"
+    tasks_are_exchangeable: ClassVar[bool] = True
 
     algorithm: SupervisedAlgorithmConfig = SupervisedAlgorithmConfig()
     run: SupervisedRunConfig = SupervisedRunConfig()
@@ -171,6 +172,7 @@ class SineRunConfig(SupervisedConfig):
     """All settings of a run on sinusoids."""
 
     task_section: ClassVar[str] = "sine"
+    shown_of_tasks: ClassVar[tuple[str, ...]] = ("sine.oracle",)
     # A task cannot have more inputs than the grid has points.
     rules: ClassVar[tuple[Rule, ...]] = tuple(
         not_greater(name, "sine.grid_size")
@@ -196,6 +198,7 @@ class FewShotRunConfig(SupervisedConfig):
     """All settings of a run on few-shot classification."""
 
     task_section: ClassVar[str] = "few_shot"
+    shown_of_tasks: ClassVar[tuple[str, ...]] = ("few_shot.invert",)
     rules: ClassVar[tuple[Rule, ...]] = (_dataset_has_what_it_needs,)
 
     few_shot: FewShotConfig = FewShotConfig()

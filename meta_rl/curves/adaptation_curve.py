@@ -34,6 +34,16 @@ class AdaptationCurve:
         return list(self.quantities)[-1]
 
     @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name.removeprefix("episode_")
+
+    @property
+    def counts_episodes(self) -> bool:
+        """Whether values are of episodes, rather than one of a task's queries."""
+        return EPISODE_RETURN in self.quantities
+
+    @property
     def value(self) -> np.ndarray:
         """The stated quantity, [M, K + 1, E]."""
         return self.quantities[self.name]
@@ -83,10 +93,9 @@ class AdaptationCurve:
 
     def rows(self) -> Iterator[tuple[int, int, list[float]]]:
         """Yields task index, adaptation step, and the values there: see ``value_names``."""
-        counts_episodes = self.value_names[0] == "episode"
         values = np.stack(list(self.quantities.values()), axis=-1)
         for index, step, episode in np.ndindex(values.shape[:3]):
-            numbered = [episode] if counts_episodes else []
+            numbered = [episode] if self.counts_episodes else []
             yield index, step, [*numbered, *values[index, step, episode].tolist()]
 
 

@@ -1,4 +1,4 @@
-"""What ``meta-rl evaluate`` writes: every episode as a row, and the statistics for machines."""
+"""What ``meta-rl evaluate`` writes: every number as a row, and the statistics for machines."""
 
 import csv
 import io
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from meta_rl.evaluation.comparison import Comparison, PolicyGroup
+from meta_rl.config import plain_settings
+from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.evaluation.comparison import Comparison, ModelGroup
 from meta_rl.evaluation.evaluation_summary import (
     BOOTSTRAP,
     env_steps_used,
@@ -25,57 +25,60 @@ from meta_rl.runs.provenance import describe_process
 def write_comparison(folder: Path, comparison: Comparison) -> None:
     """Writes ``evaluation.csv`` and ``summary.json``.
 
-    ``evaluation.csv`` has a row per episode with the columns kind (``run`` or ``reference``),
-    name (of the group), run (its path), seed, meta_iteration, task_index, one per task parameter,
-    adaptation_step, episode, episode_return. ``summary.json`` is ``comparison_summary``, where a
-    number that does not exist is null.
+    ``evaluation.csv`` has a row per episode, or per supervised task, with the columns kind (``run``
+    or ``reference``), name (of the group), run (its path), seed, meta_iteration, task_index, one
+    per task parameter, adaptation_step, and what was found: episode and episode_return, or loss and
+    accuracy. ``summary.json`` is ``comparison_summary``; a number that does not exist is null.
 
     Raises:
         OSError: they cannot be written.
     """
-    write_durably(folder / "evaluation.csv", _episode_table(comparison).encode())
+    write_durably(folder / "evaluation.csv", _table(comparison).encode())
     summary = _without_nan(comparison_summary(comparison))
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     write_durably(folder / "summary.json", (text + "\n").encode())
 
 
-def _episode_table(comparison: Comparison) -> str:
+def _table(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    value_names = comparison.groups[0].curves[0].value_names
     writer.writerow(
         [
             *("kind", "name", "run", "seed", "meta_iteration", "task_index"),
             *comparison.task_parameter_names,
-            *("adaptation_step", "episode", "episode_return"),
+            *("adaptation_step", *value_names),
         ]
     )
     for group in comparison.groups:
         kind = "reference" if group.is_reference else "run"
-        for policy in group.policies:
-            saved, task = policy.saved, policy.curve.task.tolist()
-            policy_columns = (
-                *(kind, group.name, saved.path),
-                *(saved.config.run.seed, saved.meta_iteration),
-            )
-            for (index, step, episode), value in np.ndenumerate(policy.curve.episode_return):
-                writer.writerow([*policy_columns, index, *task[index], step, episode, value])
+        for model in group.models:
+            saved, task = model.saved, model.curve.task.tolist()
+            own = (kind, group.name, saved.path, saved.config.run.seed, saved.meta_iteration)
+            for index, step, values in model.curve.rows():
+                writer.writerow([*own, index, *task[index], step, *values])
     return text.getvalue()
 
 
 def comparison_summary(comparison: Comparison) -> dict[str, Any]:
     """All that was measured, as plain values."""
-    first = comparison.groups[0].policies[0]
-    config = first.saved.config
+    first = comparison.groups[0].models[0]
+    config, section = first.saved.config, first.saved.config.task_section
+    settings = plain_settings(config)
+
+    def of_episodes(name: str, key: str) -> dict[str, Any]:
+        return {key: settings[name]} if first.curve.counts_episodes else {}
+
     return {
-        "env": config.env.model_dump(mode="json"),
-        "horizon": config.rollout.horizon,
+        section: config.model_dump(mode="json")[section],
+        **of_episodes("rollout.horizon", "horizon"),
         "tasks": {
             "source": comparison.tasks.words,
             "held_out": comparison.tasks.held_out,
             "parameters": list(comparison.task_parameter_names),
             "values": first.curve.task.tolist(),
         },
-        "episodes_per_task": config.evaluation.episodes_per_task,
+        **of_episodes("evaluation.episodes_per_task", "episodes_per_task"),
         "evaluation_seed": config.evaluation.seed,
         "warnings": list(comparison.warnings),
         "groups": [group_summary(group) for group in comparison.groups],
@@ -83,7 +86,7 @@ def comparison_summary(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def group_summary(group: PolicyGroup) -> dict[str, Any]:
+def group_summary(group: ModelGroup) -> dict[str, Any]:
     """The statistics of one group as plain values, over its runs and for each of them."""
     curve = mean_curve(group.curves)
     summary: dict[str, Any] = {
@@ -91,20 +94,21 @@ def group_summary(group: PolicyGroup) -> dict[str, Any]:
         "kind": "reference" if group.is_reference else "run",
         "mean": curve.mean.tolist(),
         "interval": curve.interval.tolist(),
-        "env_steps_used": env_steps_used([policy.env_steps for policy in group.policies]).tolist(),
+        **_further(curve),
+        **({"env_steps_used": env_steps_used(group.env_steps).tolist()} if group.env_steps else {}),
         "policies": [
             {
-                "run": str(policy.saved.path),
-                "seed": policy.saved.config.run.seed,
-                "meta_iteration": policy.saved.meta_iteration,
-                "step_sizes": policy.step_sizes,
-                "mean": policy.curve.mean.tolist(),
-                "interval": policy.curve.interval.tolist(),
+                "run": str(model.saved.path),
+                "seed": model.saved.config.run.seed,
+                "meta_iteration": model.saved.meta_iteration,
+                "step_sizes": list(model.step_sizes),
+                "mean": model.curve.mean.tolist(),
+                "interval": model.curve.interval.tolist(),
             }
-            for policy in group.policies
+            for model in group.models
         ],
     }
-    if len(group.policies) > 1:
+    if len(group.models) > 1:
         means = interquartile_means(group.curves)
         summary["interquartile_mean"] = {
             "mean": means.mean.tolist(),
@@ -140,6 +144,19 @@ def group_summary(group: PolicyGroup) -> dict[str, Any]:
             ],
         }
     return summary
+
+
+def _further(curve: AdaptationCurve) -> dict[str, Any]:
+    """Of supervised tasks: what the mean is of, and all that was measured."""
+    if curve.counts_episodes:
+        return {}
+    return {
+        "quantity": curve.name,
+        "quantities": {
+            name: {"mean": mean.tolist(), "interval": interval.tolist()}
+            for name, (mean, interval) in curve.means.items()
+        },
+    }
 
 
 def _without_nan(value: Any) -> Any:

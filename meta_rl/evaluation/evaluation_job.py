@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.config import Config
+from meta_rl.config import AnyConfig, Config
 from meta_rl.evaluation.comparison import (
     Comparison,
     ComparisonError,
-    Evaluator,
-    PolicyGroup,
+    EvaluatedModel,
+    ModelGroup,
     as_reference,
     check_comparable,
     check_distinct,
+    check_same_kind,
     differing_settings,
-    with_settings,
+    evaluated_like,
 )
+from meta_rl.evaluation.evaluator import AdaptedTasks, Evaluator
 from meta_rl.evaluation.held_out_tasks import (
     TaskSelectionError,
     chosen_origin,
@@ -30,14 +32,12 @@ from meta_rl.evaluation.held_out_tasks import (
     sampled_tasks,
 )
 from meta_rl.evaluation.packaged_runs import find_run, is_packaged
-from meta_rl.evaluation.saved_policy import SavedPolicy, load_policy, untrained_policy
+from meta_rl.evaluation.saved_model import SavedModel, load_model, untrained_model, with_settings
 from meta_rl.problems.baseline_note import evaluation_note
 from meta_rl.problems.evaluation import Evaluation
-from meta_rl.problems.evaluation_tasks import (
-    TaskOrigin,
-    finite_training_tasks,
-    origin_of_test_tasks,
-)
+from meta_rl.problems.evaluation_tasks import finite_training_tasks, origin_of_test_tasks
+from meta_rl.problems.supervised import HELD_OUT, described_tasks
+from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.runs.atomic_files import (
     NumberedFolder,
@@ -51,16 +51,18 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class LoadedGroup:
-    """Policies of one setting, not evaluated yet; see ``PolicyGroup``."""
+    """Models of one setting, not evaluated yet; see ``ModelGroup``."""
 
     name: str
     is_reference: bool
-    policies: tuple[SavedPolicy, ...]
+    models: tuple[SavedModel, ...]
 
 
 @dataclass(frozen=True)
 class TaskChoice:
     """Which tasks; at most one of the three is given, none stands for the settings'.
+
+    Supervised tasks can only be drawn.
 
     Attributes:
         num_tasks: draw so many.
@@ -73,6 +75,27 @@ class TaskChoice:
     file: Path | None = None
 
 
+@dataclass(frozen=True)
+class TestTasks:
+    """The tasks of a comparison.
+
+    Attributes:
+        title: what they are, in a word.
+        parameter_names: of their entries.
+        origin: where they are from.
+        tasks: [M, P] of an environment; None where settings draw them with their examples.
+        number: M.
+        warnings: sentences that belong to the numbers.
+    """
+
+    title: str
+    parameter_names: tuple[str, ...]
+    origin: TaskOrigin
+    tasks: np.ndarray | None
+    number: int
+    warnings: tuple[str, ...] = ()
+
+
 def load_groups(
     runs: Sequence[Path],
     references: Sequence[str],
@@ -82,43 +105,50 @@ def load_groups(
 ) -> list[LoadedGroup]:
     """Loads runs and references and brings them to one evaluation, that of the first run.
 
+    Several runs of an environment are seeds of one setting, and one group; several on supervised
+    tasks are methods, each a group of its own.
+
     Args:
         runs: run directories or checkpoints.
         references: ``NAME=RUN``, or ``random``: the first run before its training. Those of one
             name are runs of one setting.
         settings: changes to the settings of the runs, by dotted name.
-        trust: as ``load_policy``.
+        trust: as ``load_model``.
 
     Returns:
         The runs, then the references in the order of their names' first mention.
 
     Raises:
-        CheckpointError: there is no policy to load.
-        ComparisonError: a reference has another form, or policies cannot be compared.
+        CheckpointError: there is no model to load.
+        ComparisonError: a reference has another form, or models cannot be compared.
         ConfigError: a setting is out of its range.
-        EnvironmentFault: the environment cannot be made.
-        UntrustedRunError: as ``load_policy``.
+        DatasetError, EnvironmentFault: the tasks cannot be had.
+        UntrustedRunError: as ``load_model``.
     """
-    first = with_settings(load_policy(runs[0], trust=trust), settings, "command line")
-    shared = {f"evaluation.{key}": value for key, value in first.config.evaluation}
-    others = [
-        with_settings(load_policy(run, trust=trust), {**shared, **settings}, "command line")
-        for run in runs[1:]
-    ]
-    name = f"{len(runs)} runs" if others else first.path.resolve().name
-    groups = [LoadedGroup(name, False, (first, *others))]
+    first = with_settings(load_model(runs[0], trust=trust), settings, "command line")
+    loaded = [load_model(run, trust=trust) for run in runs[1:]]
+    check_same_kind([first, *loaded])
+    models = [first, *(evaluated_like(model, first.config, settings) for model in loaded)]
+    if isinstance(first.config, Config):
+        name = f"{len(runs)} runs" if loaded else first.name
+        groups = [LoadedGroup(name, False, tuple(models))]
+    else:
+        groups = [LoadedGroup(model.name, False, (model,)) for model in models]
+        _check_names([group.name for group in groups])
+    names = {group.name for group in groups}
     for reference, paths in _paths_of_references(references).items():
-        if reference == name:
+        if reference in names:
             raise ComparisonError(f"the reference {reference} has the name of the runs")
         saved = [
-            untrained_policy(first) if path is None else load_policy(path, trust=trust)
+            untrained_model(first) if path is None else load_model(path, trust=trust)
             for path in paths
         ]
-        policies = [as_reference(policy, first.config) for policy in saved]
+        check_same_kind([first, *saved])
+        policies = [as_reference(model, first.config) for model in saved]
         groups.append(LoadedGroup(reference, True, tuple(policies)))
-    check_comparable([policy for group in groups for policy in group.policies])
+    check_comparable([model for group in groups for model in group.models])
     for group in groups:
-        check_distinct(group.policies)
+        check_distinct(group.models)
     return groups
 
 
@@ -126,44 +156,78 @@ def compare(
     loaded: Sequence[LoadedGroup],
     choice: TaskChoice,
     note: Callable[[str], None],
-    keep: Callable[[SavedPolicy, Evaluation], None] | None = None,
+    keep: Callable[[SavedModel, Evaluation | AdaptedTasks], None] | None = None,
 ) -> Comparison:
-    """Evaluates every policy on the same tasks.
+    """Evaluates every model on the same tasks.
 
     Args:
         loaded: the runs, then the references.
         choice: which tasks.
         note: called with a sentence where something begins or deserves a warning.
-        keep: called with each policy and its episodes, of which only the returns stay otherwise.
+        keep: called with each model and all that it did, of which only the curve stays otherwise.
 
     Raises:
         TaskSelectionError: there are no such tasks.
-        CheckpointError, DeviceError, EnvironmentFault, NumericalError: as ``evaluate_policy``.
+        CheckpointError, DatasetError, DeviceError, EnvironmentFault, NumericalError: as
+            ``Evaluator``.
     """
-    config = loaded[0].policies[0].config
-    with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
-        names = env.task_parameter_names
-        tasks, origin = choose_tasks(env, choice, config)
-        warnings = [
-            extrapolation_warning(env, tasks),
-            evaluation_note(config, env.single_observation_space.shape[0]),
-        ]
+    tested = chosen_test_tasks(loaded[0].models[0].config, choice)
+    warnings = [*tested.warnings]
     for group in loaded:
-        warnings += [_mixture_warning(group), *(w for p in group.policies for w in p.warnings)]
-    for warning in filter(None, warnings):
+        warnings += filter(None, [_mixture_warning(group)])
+        warnings += [warning for model in group.models for warning in model.warnings]
+    for warning in warnings:
         note(f"Warning: {warning}")
     groups = []
-    with closing(Evaluator(tasks)) as evaluator:
+    with closing(Evaluator(tested.tasks)) as evaluator:
         for group in loaded:
-            policies = []
-            for saved in group.policies:
+            models = []
+            for saved in group.models:
                 note(
                     f"Evaluating {group.name}: {saved.path}, iteration {saved.meta_iteration}, "
-                    f"on {len(tasks)} tasks"
+                    f"on {tested.number} tasks"
                 )
-                policies.append(evaluator.evaluate(saved, keep))
-            groups.append(PolicyGroup(group.name, group.is_reference, tuple(policies)))
-    return Comparison(tuple(groups), names, origin, tuple(filter(None, warnings)))
+                found = evaluator.evaluate(saved)
+                if keep is not None:
+                    keep(saved, found)
+                models.append(EvaluatedModel(saved, found.step_sizes, found.curve, found.env_steps))
+            groups.append(ModelGroup(group.name, group.is_reference, tuple(models)))
+    return Comparison(
+        tested.title, tuple(groups), tested.parameter_names, tested.origin, tuple(warnings)
+    )
+
+
+def chosen_test_tasks(config: AnyConfig, choice: TaskChoice) -> TestTasks:
+    """The tasks of a comparison.
+
+    Args:
+        config: the settings of the first run.
+        choice: which tasks.
+
+    Raises:
+        TaskSelectionError: there are no such tasks, or more than one choice was made.
+        EnvironmentFault: the environment cannot be made.
+    """
+    given = [f"--{k.replace('_', '-')}" for k, value in vars(choice).items() if value is not None]
+    if len(given) > 1:
+        raise TaskSelectionError(f"choose one of {' and '.join(given)}")
+    number = config.evaluation.num_tasks
+    if not isinstance(config, Config):
+        if given and choice.num_tasks is None:
+            raise TaskSelectionError(
+                f"{given[0]} is for runs of reinforcement learning, which this is not"
+            )
+        title, names = described_tasks(config)
+        return TestTasks(title, names, HELD_OUT, None, number)
+    with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
+        tasks, origin = choose_tasks(env, choice, config)
+        warnings = (
+            extrapolation_warning(env, tasks),
+            evaluation_note(config, env.single_observation_space.shape[0]),
+        )
+        names = env.task_parameter_names
+    kept = tuple(warning for warning in warnings if warning)
+    return TestTasks(config.env.id, names, origin, tasks, len(tasks), kept)
 
 
 def choose_tasks(
@@ -172,12 +236,8 @@ def choose_tasks(
     """The tasks [M, P], and where they are from.
 
     Raises:
-        TaskSelectionError: there are no such tasks, or more than one choice was made.
+        TaskSelectionError: there are no such tasks.
     """
-    given = [name for name, value in vars(choice).items() if value is not None]
-    if len(given) > 1:
-        options = (f"--{name.replace('_', '-')}" for name in given)
-        raise TaskSelectionError(f"choose one of {' and '.join(options)}")
     if choice.grid is not None:
         tasks = grid_of_tasks(env, choice.grid)
         is_finite = finite_training_tasks(env) is not None
@@ -243,8 +303,16 @@ def _paths_of_references(references: Sequence[str]) -> dict[str, list[Path | Non
     return paths
 
 
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ComparisonError(
+                f"two of the runs are called {name}, so that a reader mixes them up"
+            )
+
+
 def _mixture_warning(group: LoadedGroup) -> str | None:
-    differing = differing_settings(group.policies)
+    differing = differing_settings(group.models)
     if not differing:
         return None
     return (

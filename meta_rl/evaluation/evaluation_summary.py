@@ -1,4 +1,4 @@
-"""What evaluations say in a few numbers: return per step, tasks that lose by adapting, cost.
+"""What evaluations say in a few numbers: value per step, tasks that lose by adapting, cost.
 
 Pure functions of adaptation curves: several curves are those of several training runs, on the
 same tasks and with the same number of steps and episodes.
@@ -22,7 +22,7 @@ BOOTSTRAP = (
 
 @dataclass(frozen=True)
 class InterquartileMeans:
-    """The mean of the middle half of all (run, task) returns at adaptation steps 0, 1, ..., K.
+    """The mean of the middle half of all (run, task) values at adaptation steps 0, 1, ..., K.
 
     Attributes:
         mean: [K + 1].
@@ -41,10 +41,12 @@ class TaskGains:
 
     Attributes:
         task: [M, P].
-        before: [M], mean return before adapting.
-        after: [M], mean return after the last step.
-        interval: [M], half-width of the 95 % interval of the gain, from the episodes' spread.
-        num_losing_runs: [M], runs in which the task lost return.
+        before: [M], mean value before adapting, for example of the returns.
+        after: [M], mean value after the last step.
+        gain: [M], negative where adapting makes it worse, be it a return or a loss.
+        interval: [M], half-width of the 95 % interval of the gain, from the episodes' spread; nan
+            for supervised tasks, which have one value each.
+        num_losing_runs: [M], runs in which the task got worse.
         num_clearly_losing_runs: [M], runs in which it lost more than that run's own interval.
             Where nothing changes, one task in forty is expected to.
         num_runs: R.
@@ -53,15 +55,11 @@ class TaskGains:
     task: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    gain: np.ndarray
     interval: np.ndarray
     num_losing_runs: np.ndarray
     num_clearly_losing_runs: np.ndarray
     num_runs: int
-
-    @property
-    def gain(self) -> np.ndarray:
-        """[M], negative where adapting loses return."""
-        return self.after - self.before
 
     @property
     def losing_share(self) -> float:
@@ -76,13 +74,16 @@ class TaskGains:
 
 def mean_curve(curves: Sequence[AdaptationCurve]) -> AdaptationCurve:
     """The curve of all runs together: its mean is over runs too, its interval over tasks."""
-    episode_return = np.concatenate([curve.episode_return for curve in curves], axis=-1)
-    return AdaptationCurve(curves[0].task, episode_return)
+    together = {
+        name: np.concatenate([curve.quantities[name] for curve in curves], axis=-1)
+        for name in curves[0].quantities
+    }
+    return AdaptationCurve(curves[0].task, together)
 
 
 def interquartile_means(curves: Sequence[AdaptationCurve]) -> InterquartileMeans:
-    """The interquartile mean of the return at every adaptation step, the same at every call."""
-    return interquartile_means_of_scores([curve.episode_return.mean(-1) for curve in curves])
+    """The interquartile mean of the stated quantity at every step, the same at every call."""
+    return interquartile_means_of_scores([curve.task_value for curve in curves])
 
 
 def interquartile_means_of_scores(scores: Sequence[np.ndarray]) -> InterquartileMeans:
@@ -114,15 +115,19 @@ def task_gains(curves: Sequence[AdaptationCurve]) -> TaskGains:
     The two steps have episodes of their own, so the variance of a gain is the sum of the
     variances of two means; over runs, gains are averaged.
     """
-    ends = np.stack([curve.episode_return[:, [0, -1]] for curve in curves])  # [R, M, 2, E]
+    ends = np.stack([curve.value[:, [0, -1]] for curve in curves])  # [R, M, 2, E]
     mean, num_episodes = ends.mean(-1), ends.shape[-1]
-    gain = mean[..., 1] - mean[..., 0]
-    variance = ends.var(-1, ddof=1).sum(-1) / num_episodes  # [R, M]
+    sign = -1.0 if curves[0].lower_is_better else 1.0
+    before, after = mean[..., 0], mean[..., 1]
+    gain = sign * (after - before)
+    spread = ends.var(-1, ddof=1) if num_episodes > 1 else np.full_like(mean, np.nan)
+    variance = spread.sum(-1) / num_episodes  # [R, M]
     num_runs = len(curves)
     return TaskGains(
         task=curves[0].task,
-        before=mean[..., 0].mean(0),
-        after=mean[..., 1].mean(0),
+        before=before.mean(0),
+        after=after.mean(0),
+        gain=sign * (after.mean(0) - before.mean(0)),
         interval=QUANTILE_95 * np.sqrt(variance.sum(0)) / num_runs,
         num_losing_runs=(gain < 0).sum(0),
         num_clearly_losing_runs=(gain < -QUANTILE_95 * np.sqrt(variance)).sum(0),

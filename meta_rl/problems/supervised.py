@@ -41,10 +41,11 @@ from meta_rl.runtime.seeding import (
 )
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.tasks.mini_batches import mini_batch_index
-from meta_rl.tasks.sine import INPUT_RANGE
+from meta_rl.tasks.sine import INPUT_RANGE, Sinusoids
 from meta_rl.types import Examples, SupervisedBatch
 
 SupervisedRunConfigs = SineRunConfig | FewShotRunConfig
+HELD_OUT = TaskOrigin("held-out tasks", held_out=True)
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,12 @@ class SupervisedProblem:
     @property
     def title(self) -> str:
         """The kind of tasks."""
-        if isinstance(self.config, SineRunConfig):
-            return "sinusoids"
-        return f"{self.config.few_shot.ways}-way {self.config.few_shot.dataset}"
+        return described_tasks(self.config)[0]
 
     @property
     def task_parameter_names(self) -> tuple[str, ...]:
         """Names of the entries of a task."""
-        return self.tasks.task_parameter_names
+        return described_tasks(self.config)[1]
 
     @property
     def value_names(self) -> tuple[str, ...]:
@@ -216,7 +215,7 @@ class SupervisedProblem:
 
     def test_origin(self, tasks: np.ndarray) -> TaskOrigin:
         """Sinusoids are never drawn twice, and image classes of the splits differ."""
-        return TaskOrigin("held-out tasks", held_out=True)
+        return HELD_OUT
 
     def close(self) -> None:
         """Nothing is open."""
@@ -236,6 +235,14 @@ class SupervisedProblem:
                 self.device, compiled=run.compile, note=lambda line: self.notify(line)
             ),
         )
+
+
+def described_tasks(config: SupervisedRunConfigs) -> tuple[str, tuple[str, ...]]:
+    """What the tasks are, in a word, and the names of the entries of one; no data are read."""
+    if isinstance(config, SineRunConfig):
+        return "sinusoids", Sinusoids.task_parameter_names
+    ways = config.few_shot.ways
+    return f"{ways}-way {config.few_shot.dataset}", tuple(f"class_{way}" for way in range(ways))
 
 
 def _tasks_and_network(

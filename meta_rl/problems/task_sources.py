@@ -20,10 +20,6 @@ from meta_rl.types import Examples, SupervisedBatch
 class TaskSource(Protocol):
     """Draws tasks of any split with their examples."""
 
-    @property
-    def task_parameter_names(self) -> tuple[str, ...]:
-        """Names of the entries of a task."""
-
     def sample(
         self, split: Split, num_tasks: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, SupervisedBatch]:
@@ -32,8 +28,6 @@ class TaskSource(Protocol):
 
 class SineSource:
     """Sinusoids: all splits draw from one distribution, with random numbers of their own."""
-
-    task_parameter_names = Sinusoids.task_parameter_names
 
     def __init__(self, config: SineRunConfig, device: torch.device) -> None:
         """Keeps how many examples there are, and where they go."""
@@ -84,11 +78,6 @@ class FewShotSource:
         """(height, width, channel)."""
         return self._tasks[Split.TRAIN].image_shape
 
-    @property
-    def task_parameter_names(self) -> tuple[str, ...]:
-        """The class behind each label."""
-        return class_names(self._training.num_ways)
-
     def sample(
         self, split: Split, num_tasks: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, SupervisedBatch]:
@@ -97,11 +86,6 @@ class FewShotSource:
 
     def _shape(self, split: Split) -> EpisodeShape:
         return self._training if split is Split.TRAIN else self._evaluation
-
-
-def class_names(num_ways: int) -> tuple[str, ...]:
-    """Names of the entries of a classification task, the class behind each label."""
-    return tuple(f"class_{way}" for way in range(num_ways))
 
 
 def load_classes(config: FewShotRunConfig) -> ClassSplit:

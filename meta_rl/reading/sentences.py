@@ -18,11 +18,23 @@ def one_line(text: str) -> str:
 
 
 class SentenceError(ValueError):
-    """Something that a user can mend; the message is one sentence on one line."""
+    """Something that a user can mend; the message is one sentence on one line.
+
+    Commands end with it, and no traceback.
+    """
 
     def __init__(self, message: object = "") -> None:
         """Keeps the message on one line."""
         super().__init__(one_line(str(message)))
+
+
+def is_sentence(error: BaseException) -> bool:
+    """Whether an error's message is a sentence about something that a user can mend.
+
+    Environments stand alone and do not know our class: an error of theirs that is one says so by
+    an attribute ``is_sentence``.
+    """
+    return isinstance(error, SentenceError | OSError) or getattr(error, "is_sentence", False)
 
 
 class FileError(SentenceError):

@@ -1,4 +1,4 @@
-"""The picture of adaptation: return against adaptation steps, references beside the runs."""
+"""The picture of adaptation: returns, losses or accuracies against adaptation steps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from meta_rl.evaluation.comparison import PolicyGroup
+from meta_rl.evaluation.comparison import ModelGroup
 from meta_rl.evaluation.evaluation_summary import mean_curve
 from meta_rl.reporting.plain_text import plain_text
 
@@ -19,8 +19,8 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def adaptation_figure(groups: Sequence[PolicyGroup], title: str) -> Figure:
-    """Draws mean return over tasks, with the 95 % interval over tasks.
+def adaptation_figure(groups: Sequence[ModelGroup], title: str) -> Figure:
+    """Draws the mean over tasks, with the 95 % interval over tasks.
 
     A group of several runs also shows each of them as a thin line. One that does not adapt is a
     dashed line across the picture, as the oracle is in Finn et al. 2017, figures 4 and 5.
@@ -34,15 +34,15 @@ def adaptation_figure(groups: Sequence[PolicyGroup], title: str) -> Figure:
     for number, group in enumerate(groups):
         colour, marker = (choices[number % len(choices)] for choices in (_COLOURS, _MARKERS))
         name = plain_text(group.name)
-        label = name if len(group.policies) == 1 else f"{name}, mean"
+        label = name if len(group.models) == 1 else f"{name}, mean"
         if len(mean_curve(group.curves).mean) == 1:
             _draw_level(axes, group, colour, label)
         else:
             _draw_curve(axes, group, colour, marker, label)
     num_tasks = len(groups[0].curves[0].task)
-    thin_lines = ", thin: single runs" if any(len(group.policies) > 1 for group in groups) else ""
+    thin_lines = ", thin: single runs" if any(len(group.models) > 1 for group in groups) else ""
     axes.set_xlabel("adaptation steps")
-    axes.set_ylabel("return")
+    axes.set_ylabel(groups[0].curves[0].label)
     axes.set_title(plain_text(title), fontsize="medium", loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.03)
@@ -72,10 +72,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=160, metadata=metadata)
 
 
-def _draw_curve(axes: Axes, group: PolicyGroup, colour: str, marker: str, label: str) -> None:
+def _draw_curve(axes: Axes, group: ModelGroup, colour: str, marker: str, label: str) -> None:
     curve = mean_curve(group.curves)
     steps = np.arange(len(curve.mean))
-    if len(group.policies) > 1:
+    if len(group.models) > 1:
         for run in group.curves:
             axes.plot(steps, run.mean, color=colour, linewidth=0.8, alpha=0.5)
     axes.fill_between(
@@ -90,7 +90,7 @@ def _draw_curve(axes: Axes, group: PolicyGroup, colour: str, marker: str, label:
     axes.plot(steps, curve.mean, color=colour, marker=marker, linewidth=width, label=label)
 
 
-def _draw_level(axes: Axes, group: PolicyGroup, colour: str, label: str) -> None:
+def _draw_level(axes: Axes, group: ModelGroup, colour: str, label: str) -> None:
     curve = mean_curve(group.curves)
     (mean,), (interval,) = curve.mean, curve.interval
     if np.isfinite(interval):

@@ -1,4 +1,4 @@
-"""Adaptation on the screen: return per step, and which tasks gain or lose by adapting."""
+"""Adaptation on the screen: values per step, and which tasks gain or lose by adapting."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.evaluation.comparison import PolicyGroup
+from meta_rl.evaluation.comparison import Comparison
 from meta_rl.evaluation.evaluation_summary import (
     BOOTSTRAP,
     TaskGains,
@@ -15,82 +15,84 @@ from meta_rl.evaluation.evaluation_summary import (
     mean_curve,
     task_gains,
 )
-from meta_rl.problems.evaluation_tasks import TaskOrigin
 from meta_rl.rollouts.task_words import shown_entries
 from meta_rl.runs.plain_line import PlainTable, print_line, print_table
 
 _NUM_BEST_AND_WORST = 3
 _MAX_LOSING = 10
+_FIRST_STEPS, _EVERY = 20, 10
 
 
 def print_adaptation_curves(
     console: Console,
     curves: Mapping[str, AdaptationCurve],
+    tasks: str = "",
     *,
-    title: str = "Return",
+    title: str = "",
     further_columns: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """A table with a row per adaptation step, so that any number fits, and a column per policy.
+    """A table with a row per adaptation step, so that any number fits, and columns per model.
 
-    Each return has its 95 % interval over tasks.
+    Each number has its 95 % interval over tasks. Of many steps, the first and every tenth are
+    shown, and the last.
 
     Args:
         console: where to.
-        curves: by the name of the policy; some may have fewer steps than others.
-        title: above the table.
+        curves: by the name of the model; some may have fewer steps than others.
+        tasks: where the tasks are from, which completes "on ..." in the title.
+        title: in place of that.
         further_columns: to the right, an entry per adaptation step.
     """
-    columns: dict[str, Sequence[str]] = {
-        name: [*map(_with_interval, curve.mean, curve.interval)] for name, curve in curves.items()
-    }
+    of_episodes = next(iter(curves.values())).counts_episodes
+    title = title or (f"Return on {tasks}" if of_episodes else f"On {tasks}")
+    columns: dict[str, Sequence[str]] = {}
+    for name, curve in curves.items():
+        for quantity, (mean, interval) in curve.means.items():
+            heading = name if of_episodes else f"{quantity}, {name}"
+            digits = 2 if of_episodes else 3
+            columns[heading] = [
+                _with_interval(*pair, digits) for pair in zip(mean, interval, strict=True)
+            ]
     columns |= further_columns or {}
     table = PlainTable()
     table.add_column("adaptation step", justify="right")
     for name in columns:
         table.add_column(name, justify="right")
-    for step in range(max(map(len, columns.values()))):
+    for step in _shown_steps(max(map(len, columns.values())) - 1):
         cells = (column[step] if step < len(column) else "" for column in columns.values())
         table.add_row(str(step), *cells)
     print_table(console, f"{title} (± 95 % over tasks)", table)
 
 
-def print_comparison(
-    console: Console,
-    groups: Sequence[PolicyGroup],
-    task_parameter_names: Sequence[str],
-    origin: TaskOrigin,
-) -> None:
-    """Prints what ``meta-rl evaluate`` found out.
-
-    Args:
-        console: where to.
-        groups: the runs, then the references.
-        task_parameter_names: of the environment.
-        origin: where the tasks are from.
-    """
-    runs = groups[0]
-    env_steps = env_steps_used([policy.env_steps for policy in runs.policies])
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Prints what ``meta-rl evaluate`` found out."""
+    runs = [group for group in comparison.groups if not group.is_reference]
+    first = runs[0]
     further = {}
-    if len(runs.policies) > 1:
-        means = interquartile_means(runs.curves)
+    if len(first.models) > 1:
+        means = interquartile_means(first.curves)
         further["interquartile mean"] = [
             f"{mean:.2f} [{low:.2f}, {high:.2f}]"
             for mean, low, high in zip(means.mean, means.low, means.high, strict=True)
         ]
-    further["env steps used"] = [f"{steps:,.0f}" for steps in env_steps]
+    if first.env_steps:
+        used = env_steps_used(first.env_steps)
+        further["env steps used"] = [f"{steps:,.0f}" for steps in used]
     print_adaptation_curves(
         console,
-        {runs.name: mean_curve(runs.curves)},
-        title=f"Return on {origin.words}",
+        {group.name: mean_curve(group.curves) for group in runs},
+        comparison.tasks.words,
         further_columns=further,
     )
-    if len(runs.policies) > 1:
+    if len(first.models) > 1:
         print_line(console, f"In brackets: {BOOTSTRAP}.")
-    if len(env_steps) > 1:
-        gains = task_gains(runs.curves)
-        print_tasks(console, gains, task_parameter_names)
+    # A supervised task has no episodes, whose spread would say what a gain is worth.
+    if first.env_steps and len(first.curves[0].mean) > 1:
+        gains = task_gains(first.curves)
+        print_tasks(console, gains, comparison.task_parameter_names)
         print_line(console, losing_sentence(gains))
-    if references := {group.name: mean_curve(group.curves) for group in groups[1:]}:
+    references = {g.name: mean_curve(g.curves) for g in comparison.groups if g.is_reference}
+    if references:
         print_adaptation_curves(console, references, title="References, on the same tasks")
 
 
@@ -164,6 +166,13 @@ def _loss(gains: TaskGains, index: int) -> str:
     return f"loses in {gains.num_losing_runs[index]} of {gains.num_runs} runs"
 
 
-def _with_interval(mean: float, half_width: float) -> str:
+def _shown_steps(num_steps: int) -> list[int]:
+    """The first steps, then every tenth and the last: 50 of them would fill the screen."""
+    steps = range(num_steps + 1)
+    return [k for k in steps if k <= _FIRST_STEPS or k % _EVERY == 0 or k == num_steps]
+
+
+def _with_interval(mean: float, half_width: float, digits: int = 2) -> str:
     """``-3.05 ±0.28``, without the interval where one task alone allows none."""
-    return f"{mean:.2f} ±{half_width:.2f}" if np.isfinite(half_width) else f"{mean:.2f}"
+    text = f"{mean:.{digits}f}"
+    return f"{text} ±{half_width:.{digits}f}" if np.isfinite(half_width) else text

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
-from meta_rl.evaluation.supervised_evaluation import AdaptedTasks
+from meta_rl.evaluation.evaluator import AdaptedTasks
 from meta_rl.reporting.plain_text import plain_text
 
 _RIGHT, _WRONG = "#0072B2", "#D55E00"

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from meta_rl.evaluation.supervised_evaluation import AdaptedTasks
+from meta_rl.evaluation.evaluator import AdaptedTasks
 from meta_rl.reporting.plain_text import plain_text
 
 _NUM_STEPS_SHOWN = 5
@@ -19,7 +19,7 @@ def sinusoid_figure(adapted: Mapping[str, AdaptedTasks]) -> Figure:
     Args:
         adapted: the same tasks, by the name of the initialisation.
     """
-    num_tasks = len(next(iter(adapted.values())).task)
+    num_tasks = len(next(iter(adapted.values())).curve.task)
     figure = Figure(figsize=(4.2 * len(adapted), 2.9 * num_tasks + 0.6), layout="constrained")
     axes = figure.subplots(num_tasks, len(adapted), sharex=True, sharey="row", squeeze=False)
     for column, (name, tasks) in enumerate(adapted.items()):
@@ -35,7 +35,7 @@ def sinusoid_figure(adapted: Mapping[str, AdaptedTasks]) -> Figure:
             fontsize="small",
         )
     for row in range(num_tasks):
-        amplitude, phase = next(iter(adapted.values())).task[row]
+        amplitude, phase = next(iter(adapted.values())).curve.task[row]
         axes[row, 0].set_ylabel(f"{amplitude:.2f} sin(x - {phase:.2f})")
     return figure
 

@@ -52,10 +52,11 @@ def replay_task(
     Raises:
         EnvironmentFault, RenderingError: as ``replay_episode``.
     """
-    returns = evaluation.curve.episode_return[task]
+    curve = evaluation.curve
+    returns = curve.value[task]
     return TaskReplays(
-        task=evaluation.curve.task[task],
-        label=task_label(evaluation.curve.task[task], env),
+        task=curve.task[task],
+        label=task_label(curve.task[task], env),
         mean_return=returns.mean(-1),
         num_episodes=returns.shape[-1],
         replays=tuple(

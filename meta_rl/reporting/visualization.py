@@ -1,6 +1,6 @@
 """What ``meta-rl visualize`` does between its options and its files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +10,20 @@ import gymnasium
 import numpy as np
 from matplotlib.figure import Figure
 
+from meta_rl.config import Config, ConfigError, SineRunConfig
+from meta_rl.evaluation.evaluator import AdaptedTasks, Evaluator, evaluate_examples
 from meta_rl.evaluation.held_out_tasks import (
     TaskSelectionError,
     extrapolation_warning,
     sampled_tasks,
 )
-from meta_rl.evaluation.saved_policy import SavedPolicy, evaluate_policy
+from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.problems.evaluation import Evaluation
 from meta_rl.reading import parse_number
 from meta_rl.reporting.adaptation_plot import save_figure
+from meta_rl.reporting.few_shot_episodes import episode_figure
 from meta_rl.reporting.film import film_frames, film_rate
+from meta_rl.reporting.sinusoids import sinusoid_figure
 from meta_rl.reporting.task_replays import TaskReplays, replay_task
 from meta_rl.reporting.time_plot import reward_figure, tracked_figure
 from meta_rl.reporting.trajectory_animation import FRAMES_PER_SECOND, animation_frames
@@ -30,6 +34,8 @@ from meta_rl.rollouts.replay import check_drawing
 from meta_rl.rollouts.task_words import joined_entries
 
 MAX_GIF_BYTES = 1_000_000
+_NUM_TASKS = 4
+_GRID_SIZE = 200
 # Enough for a band of percentiles; each costs a few hundredths of a second.
 _MAX_EPISODES = 10
 
@@ -47,8 +53,55 @@ class Films:
     gif: bool
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a user wants to see.
+
+    Attributes:
+        tasks: listed in a text, see ``chosen_tasks``.
+        num_tasks: so many test tasks in place of them.
+        films: which moving pictures are made.
+    """
+
+    tasks: str | None
+    num_tasks: int | None
+    films: Films
+
+
+def prepared_visualization(
+    models: Sequence[SavedModel], choice: Choice, note: Callable[[str], None]
+) -> Callable[[Path], None]:
+    """Looks at all that can be wrong with the choice, and returns what writes into a folder.
+
+    Args:
+        models: one policy, or networks for supervised tasks, brought to the same tasks.
+        choice: what is shown.
+        note: called with a sentence where something begins or deserves a warning.
+
+    Raises:
+        ConfigError: the choice is for another kind of run.
+        TaskSelectionError: there are no such tasks.
+        DatasetError, DeviceError, CheckpointError, EnvironmentFault: as ``Evaluator``.
+    """
+    config, number = models[0].config, choice.num_tasks
+    if number is not None and number < 1:
+        raise TaskSelectionError(f"--num-tasks should be at least 1, not {number}")
+    if isinstance(config, Config):
+        if len(models) > 1:
+            raise ConfigError("--beside is for runs on supervised tasks, which this is not")
+        tasks = chosen_tasks(models[0], choice.tasks, number, note)
+        return lambda folder: visualize(models[0], tasks, folder, choice.films, note)
+    for option, given in {"--tasks": choice.tasks, "--gif": choice.films.gif}.items():
+        if given:
+            raise ConfigError(f"{option} is for runs of reinforcement learning, which this is not")
+    number = number or _NUM_TASKS
+    adapted = {model.name: evaluate_examples(model, number, _GRID_SIZE) for model in models}
+    draw = _draw_sinusoids if isinstance(config, SineRunConfig) else _draw_images
+    return lambda folder: draw(adapted, folder)
+
+
 def chosen_tasks(
-    saved: SavedPolicy, text: str | None, num_tasks: int | None, note: Callable[[str], None]
+    saved: SavedModel, text: str | None, num_tasks: int | None, note: Callable[[str], None]
 ) -> np.ndarray:
     """The tasks to show, [M, P]: those that the text lists, or test tasks.
 
@@ -62,14 +115,13 @@ def chosen_tasks(
         EnvironmentFault: the environment cannot be made.
         TaskSelectionError: there are no such tasks.
     """
+    config = saved.config
+    assert isinstance(config, Config)
     if text is not None and num_tasks is not None:
         raise TaskSelectionError("choose one of --tasks and --num-tasks")
-    with closing(make_env(saved.config, num_tasks=1, num_episodes=1)) as env:
+    with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
         if text is None:
-            num_tasks = 4 if num_tasks is None else num_tasks
-            if num_tasks < 1:
-                raise TaskSelectionError(f"--num-tasks should be at least 1, not {num_tasks}")
-            return sampled_tasks(env, num_tasks, saved.config.evaluation.seed)
+            return sampled_tasks(env, num_tasks or _NUM_TASKS, config.evaluation.seed)
         tasks = _parsed_tasks(text, env)
         warning = extrapolation_warning(env, tasks)
     if warning:
@@ -78,7 +130,7 @@ def chosen_tasks(
 
 
 def visualize(
-    saved: SavedPolicy,
+    saved: SavedModel,
     tasks: np.ndarray,
     folder: Path,
     films: Films,
@@ -96,30 +148,33 @@ def visualize(
     Raises:
         OSError: a file cannot be written.
         RenderingError: the environment is drawn by MuJoCo, and this machine cannot.
-        CheckpointError, DeviceError, EnvironmentFault, NumericalError: as ``evaluate_policy``.
+        CheckpointError, DeviceError, EnvironmentFault, NumericalError: as ``Evaluator``.
     """
-    wanted = films.mp4 or films.gif
+    wanted, config = films.mp4 or films.gif, saved.config
+    assert isinstance(config, Config)
     with (
-        closing(make_single_env(saved.config)) as env,
-        closing(make_single_env(saved.config, frames=wanted)) as drawn_env,
+        closing(make_single_env(config)) as env,
+        closing(make_single_env(config, frames=wanted)) as drawn_env,
+        closing(Evaluator(tasks)) as evaluator,
     ):
         if drawn_env.render_mode is not None:
             check_drawing(drawn_env, tasks[0])
         note(f"Adapting iteration {saved.meta_iteration} of {saved.path} to {len(tasks)} tasks")
-        evaluation = evaluate_policy(saved, tasks)
+        evaluation = evaluator.evaluate(saved)
+        assert isinstance(evaluation, Evaluation)
         replays = [
             replay_task(env, evaluation, task, num_episodes=_MAX_EPISODES)
             for task in range(len(tasks))
         ]
         _warn_of_inexact_replays(replays, note)
         is_planar = replays[0].replays[0][0].plane_position is not None
-        _draw_figures(replays, saved.config.env.id, folder)
+        _draw_figures(replays, config.env.id, folder)
         if is_planar and wanted:
-            _film_paths(replays, saved.config.env.id, folder, films)
+            _film_paths(replays, config.env.id, folder, films)
         elif drawn_env.render_mode is not None:
             for task in range(len(tasks)):
                 note(f"Filming task {task + 1} of {len(tasks)}: {replays[task].label}")
-                _film_task(drawn_env, evaluation, task, saved.config.env.id, folder, films)
+                _film_task(drawn_env, evaluation, task, config.env.id, folder, films)
         elif wanted:
             note("No film: the environment has no render mode 'rgb_array'.")
 
@@ -136,6 +191,19 @@ def _draw_figures(replays: Sequence[TaskReplays], env_id: str, folder: Path) -> 
     else:
         title = f"{env_id}: reward before adapting and after each step"
         _save(reward_figure(replays, title), folder / "reward")
+
+
+def _draw_sinusoids(adapted: Mapping[str, AdaptedTasks], folder: Path) -> None:
+    """One picture of all tasks and networks."""
+    _save(sinusoid_figure(adapted), folder / "sinusoids")
+
+
+def _draw_images(adapted: Mapping[str, AdaptedTasks], folder: Path) -> None:
+    """A picture of each episode and network."""
+    for name, tasks in adapted.items():
+        for task in range(len(tasks.curve.task)):
+            figure = episode_figure(tasks, task, f"{name}, task {task}")
+            save_figure(figure, folder / f"episode_{name}_{task:02d}.png")
 
 
 def _save(figure: Figure, stem: Path) -> None:

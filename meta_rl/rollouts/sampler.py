@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_words import joined_entries
 from meta_rl.models.observation_normaliser import ObservationNormaliser
+from meta_rl.reading import SentenceError
 from meta_rl.rollouts.acting import make_actor
 from meta_rl.rollouts.action_spaces import environment_actions
 from meta_rl.types import Carry, Params, RolloutBatch
 
 
-class NumericalError(RuntimeError):
+class NumericalError(SentenceError):
     """A quantity that training depends on is not finite; the message is one sentence."""
 
 

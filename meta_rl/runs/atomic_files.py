@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
-from meta_rl.reading import FileError, read_bytes
+from meta_rl.reading import FileError, SentenceError, read_bytes
 from meta_rl.reading.plain_files import MAX_TABLE_BYTES
 
 
@@ -31,7 +31,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
-class NewFolderError(ValueError):
+class NewFolderError(SentenceError):
     """A folder that cannot be made or filled; the message is one sentence."""
 
 

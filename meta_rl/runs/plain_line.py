@@ -1,5 +1,6 @@
 """Text on the screen, just as it is: names and paths are data, and brackets in them stay."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +23,11 @@ def plain_console(*, stderr: bool = False, quiet: bool = False) -> Console:
 def print_line(console: Console, text: str) -> None:
     """Prints text that may hold brackets, numbers and long paths, without rich's ideas of them."""
     console.print(text, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def printer(console: Console) -> Callable[[str], None]:
+    """What takes a line for the user and prints it."""
+    return lambda text: print_line(console, text)
 
 
 class PlainTable(Table):

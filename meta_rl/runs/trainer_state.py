@@ -1,7 +1,8 @@
 """What survives from one meta-iteration to the next, and so goes into a checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from meta_rl.models.observation_normaliser import split_moments, with_moments
 from meta_rl.ops.moments import Moments
 from meta_rl.runs.best_checkpoint import BestCheckpoint, CheckpointError
-from meta_rl.runs.checkpoint import Checkpoint
+from meta_rl.runs.checkpoint import Checkpoint, fitting_params
 from meta_rl.runs.plain_numbers import finite_number, whole_number
 from meta_rl.runs.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import AlgorithmState, Params
@@ -81,7 +82,7 @@ def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device)
     """
     kept = checkpoint.trainer_state
     params, moments = split_moments(checkpoint.params)
-    memory = restored_memory(checkpoint, initial.learned.memory, device)
+    memory = _memory(checkpoint.path, kept_memory(checkpoint), initial.learned.memory, device)
     try:
         return TrainerState(
             learned=AlgorithmState(
@@ -98,32 +99,35 @@ def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device)
         raise CheckpointError(f"{checkpoint.path} was not written by this trainer") from None
 
 
-def restored_memory(checkpoint: Checkpoint, expected: Params, device: torch.device) -> Params:
-    """What the algorithm of a checkpoint remembers.
+def kept_memory(checkpoint: Checkpoint) -> Any:
+    """What the algorithm of a checkpoint remembers, unchecked; empty where nothing is kept."""
+    kept = checkpoint.trainer_state
+    # Earlier versions had Adam's memory alone.
+    memory = kept.get("memory", kept.get("moments"))
+    return {} if memory is None else memory
+
+
+def restored_model(
+    path: Path, model: Params, memory: Any, initial: TrainerState, device: torch.device
+) -> TrainerState:
+    """The initial state with what was learned in its place, to adapt from, on ``device``.
 
     Args:
-        checkpoint: which one.
-        expected: what the algorithm remembers before training.
+        path: where it is from.
+        model: a checkpoint's tensors.
+        memory: as ``kept_memory`` has it. Where it is empty, as in a run without what its trainer
+            needs to go on, the algorithm starts with the memory of the initial state.
+        initial: the state before training.
         device: where tensors go.
 
     Raises:
-        CheckpointError: it is something else, or not finite.
+        CheckpointError: it does not fit the initial state.
     """
-    # Earlier versions had Adam's memory alone.
-    kept = checkpoint.trainer_state
-    memory = kept.get("memory", kept.get("moments")) or {}
-    if not isinstance(memory, dict) or not all(map(_is_plain_tensor, memory.values())):
-        raise CheckpointError(f"{checkpoint.path} was not written by this trainer")
-    for name in {**expected, **memory}:
-        wanted, found = _kind(expected.get(name)), _kind(memory.get(name))
-        if wanted != found:
-            raise CheckpointError(
-                f"{checkpoint.path} is of another algorithm: what it remembers of {name} has the "
-                f"shape and type {found}, where {wanted} belongs"
-            )
-        if not bool(torch.isfinite(memory[name]).all()):
-            raise CheckpointError(f"{checkpoint.path} remembers a {name} that is not finite")
-    return {name: memory[name].to(device) for name in expected}
+    params, moments = split_moments(fitting_params(path, model, initial.model))
+    expected = initial.learned.memory
+    remembered = _memory(path, expected if memory == {} else memory, expected, device)
+    learned = AlgorithmState({name: x.to(device) for name, x in params.items()}, remembered)
+    return replace(initial, learned=learned, observation_moments=moments)
 
 
 def scored_otherwise(checkpoint: Checkpoint) -> bool:
@@ -132,6 +136,22 @@ def scored_otherwise(checkpoint: Checkpoint) -> bool:
     Earlier versions scored supervised tasks by the last adaptation step alone.
     """
     return "moments" in checkpoint.trainer_state
+
+
+def _memory(path: Path, memory: Any, expected: Params, device: torch.device) -> Params:
+    """The memory in the order of the expected one, which it must fit and be finite."""
+    if not isinstance(memory, dict) or not all(map(_is_plain_tensor, memory.values())):
+        raise CheckpointError(f"{path} was not written by this trainer")
+    for name in {**expected, **memory}:
+        wanted, found = _kind(expected.get(name)), _kind(memory.get(name))
+        if wanted != found:
+            raise CheckpointError(
+                f"{path} is of another algorithm: what it remembers of {name} has the shape and "
+                f"type {found}, where {wanted} belongs"
+            )
+        if not bool(torch.isfinite(memory[name]).all()):
+            raise CheckpointError(f"{path} remembers a {name} that is not finite")
+    return {name: memory[name].to(device) for name in expected}
 
 
 def _is_plain_tensor(value: Any) -> bool:

@@ -2,8 +2,10 @@
 
 import torch
 
+from meta_rl.reading import SentenceError
 
-class DeviceError(ValueError):
+
+class DeviceError(SentenceError):
     """The device that was asked for is not there."""
 
 

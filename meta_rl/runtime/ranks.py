@@ -15,13 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from meta_rl.reading import SentenceError
+
 T = TypeVar("T")
 
 # How long a rank waits for another that neither answers nor dies.
 _TIMEOUT = timedelta(minutes=10)
 
 
-class RankError(RuntimeError):
+class RankError(SentenceError):
     """The ranks cannot work together; the message is one sentence."""
 
 

@@ -17,14 +17,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meta_rl.evaluation.supervised_evaluation import is_supervised
 from meta_rl.training.run_kinds import kind_of
 from PIL import Image
 from rich.console import Console
 
 from meta_rl.config import ConfigError, load_config
 from meta_rl.evaluation.held_out_tasks import TaskSelectionError, read_tasks
-from meta_rl.evaluation.saved_policy import load_policy
-from meta_rl.evaluation.supervised_evaluation import is_supervised
+from meta_rl.evaluation.saved_model import load_model
 from meta_rl.launch.index import SweepError, create_sweep, read_sweep
 from meta_rl.launch.plan import make_plan
 from meta_rl.launch.progress import describe
@@ -108,7 +108,7 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
         fitting_params(run, checkpoint.params, {"a": torch.zeros(1)})
 
     def report() -> None:
-        record = read_run(load_policy(run))
+        record = read_run(load_model(run))
         json.dumps([run_data(record), learning_data(record)], allow_nan=False)
 
     def go_on() -> None:
@@ -121,7 +121,7 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
         "settings": lambda: load_config(str(run / "config.yaml")),
         "kind": lambda: (is_supervised(run), is_supervised(find_checkpoints(run)[-1])),
         "best": lambda: read_best(run),
-        "policy": lambda: load_policy(run),
+        "policy": lambda: load_model(run),
         "resume": resume,
         "curves": lambda: read_test_curves(run / "evaluation.csv"),
         "scores": lambda: read_test_scores(run / "evaluation.csv"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from meta_rl.curves.adaptation_curve import QUANTILE_95
-from meta_rl.evaluation.comparison import Comparison, PolicyGroup
+from meta_rl.evaluation.comparison import Comparison, ModelGroup
 from meta_rl.evaluation.evaluation_summary import (
     BOOTSTRAP,
     env_steps_used,
@@ -68,7 +68,7 @@ def adaptation_data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def tasks_data(group: PolicyGroup, task_parameter_names: Sequence[str]) -> dict[str, Any]:
+def tasks_data(group: ModelGroup, task_parameter_names: Sequence[str]) -> dict[str, Any]:
     """Every task: its return at each step, and what the last step has gained over none."""
     curve, gains = mean_curve(group.curves), task_gains(group.curves)
     shown = shown_entries(len(task_parameter_names))
@@ -128,7 +128,7 @@ def shown_names(task_parameter_names: Sequence[str]) -> list[str]:
     return ["..." if index is None else task_parameter_names[index] for index in shown]
 
 
-def _mean_curve(group: PolicyGroup) -> dict[str, Any]:
+def _mean_curve(group: ModelGroup) -> dict[str, Any]:
     curve = mean_curve(group.curves)
     return {
         "mean": rounded(curve.mean, _DIGITS),
@@ -137,7 +137,7 @@ def _mean_curve(group: PolicyGroup) -> dict[str, Any]:
     }
 
 
-def _interquartile_curve(group: PolicyGroup) -> dict[str, Any]:
+def _interquartile_curve(group: ModelGroup) -> dict[str, Any]:
     means = interquartile_means(group.curves)
     # The bootstrap is over runs: of a single one it would claim certainty.
     known = np.nan if len(group.policies) == 1 else 1.0

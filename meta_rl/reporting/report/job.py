@@ -8,8 +8,9 @@ from pathlib import Path
 import meta_rl
 from meta_rl.evaluation.evaluation_job import LoadedGroup, TaskChoice, compare
 from meta_rl.evaluation.packaged_runs import is_packaged
-from meta_rl.evaluation.saved_policy import SavedPolicy
+from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.problems.evaluation import Evaluation
+from meta_rl.reading import SentenceError
 from meta_rl.reporting.report.page import render_page
 from meta_rl.reporting.report.recorded_replays import ShownTask, record_replays
 from meta_rl.reporting.report.report_data import report_data
@@ -17,14 +18,14 @@ from meta_rl.reporting.report.run_record import RunRecord, read_run, run_dir_of
 from meta_rl.reporting.report.task_choice import choose_tasks
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.runs.atomic_files import write_text_atomically
-from meta_rl.runs.checkpoint import read_best
+from meta_rl.runs.best_checkpoint import read_best
 from meta_rl.runs.run_directory import is_sweep
 
 _NUM_REPLAYED_TASKS = 6
 _NUM_PATHS = 5
 
 
-class ReportError(ValueError):
+class ReportError(SentenceError):
     """A report that cannot be made or written; the message is one sentence."""
 
 
@@ -75,7 +76,7 @@ def make_report(
     replayed = records[_median_run([record.saved for record in records])]
     kept: list[Evaluation] = []
 
-    def keep(saved: SavedPolicy, evaluation: Evaluation) -> None:
+    def keep(saved: SavedModel, evaluation: Evaluation) -> None:
         if saved is replayed.saved:
             kept.append(evaluation)
 
@@ -118,7 +119,7 @@ def _replays(record: RunRecord, evaluation: Evaluation) -> tuple[list[ShownTask]
     return replays, []
 
 
-def _median_run(policies: Sequence[SavedPolicy]) -> int:
+def _median_run(policies: Sequence[SavedModel]) -> int:
     """The run of median validation score, of those that have one; else the first."""
     scores = []
     for index, saved in enumerate(policies):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meta_rl.evaluation.saved_policy import SavedPolicy
+from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.reading import FileError, parse_json, read_bytes, read_json
 
 _MAX_METRICS_BYTES = 1 << 28
@@ -33,7 +33,7 @@ class RunRecord:
     """
 
     name: str
-    saved: SavedPolicy
+    saved: SavedModel
     facts: dict[str, Any]
     metrics: list[dict[str, Any]]
     warnings: tuple[str, ...]
@@ -50,7 +50,7 @@ class RunRecord:
         return self.completed_iterations >= self.saved.config.run.meta_iterations
 
 
-def read_run(saved: SavedPolicy) -> RunRecord:
+def read_run(saved: SavedModel) -> RunRecord:
     """Reads what lies beside a policy; what is missing or damaged becomes a warning.
 
     Args:

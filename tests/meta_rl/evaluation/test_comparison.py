@@ -18,19 +18,19 @@ from meta_rl.evaluation.comparison import (
     differing_settings,
     with_settings,
 )
-from meta_rl.evaluation.saved_policy import (
-    SavedPolicy,
+from meta_rl.evaluation.saved_model import (
+    SavedModel,
     evaluate_policy,
-    untrained_policy,
+    untrained_model,
 )
 from meta_rl.rollouts.sampler import single_torch_thread
 
 TASKS = np.array([[0.1, 0.2], [0.3, -0.4], [0.0, 0.5]])
 
 
-def saved(*overrides: str, path: str = "run") -> SavedPolicy:
+def saved(*overrides: str, path: str = "run") -> SavedModel:
     config = load_config("smoke", ["run.device=cpu", "rollout.num_threads=1", *overrides])
-    return SavedPolicy(Path(path), 3, {}, config)
+    return SavedModel(Path(path), 3, {}, config)
 
 
 def test_settings_are_replaced_and_checked():
@@ -100,9 +100,9 @@ def test_an_environment_is_used_again_where_it_fits_and_changes_nothing(monkeypa
         return made[-1]
 
     monkeypatch.setattr(comparison, "make_env", make)
-    first = untrained_policy(saved("run.seed=1"))
-    second = untrained_policy(saved("run.seed=2", "adaptation.inner_step_size=0.1"))
-    oracle = untrained_policy(saved("env.observe_task=true"))
+    first = untrained_model(saved("run.seed=1"))
+    second = untrained_model(saved("run.seed=2", "adaptation.inner_step_size=0.1"))
+    oracle = untrained_model(saved("env.observe_task=true"))
     with single_torch_thread(), closing(Evaluator(TASKS)) as evaluator:
         evaluated = [evaluator.evaluate(policy) for policy in (first, second, oracle, first)]
         alone = [evaluate_policy(policy, TASKS) for policy in (first, second, oracle, first)]
@@ -114,8 +114,8 @@ def test_an_environment_is_used_again_where_it_fits_and_changes_nothing(monkeypa
     assert evaluated[1].step_sizes == pytest.approx([0.1, 0.05, 0.05])
 
 
-def test_the_untrained_policy_is_what_the_seed_gives():
-    one, again, other = (untrained_policy(saved(f"run.seed={seed}")) for seed in (1, 1, 2))
+def test_the_untrained_model_is_what_the_seed_gives():
+    one, again, other = (untrained_model(saved(f"run.seed={seed}")) for seed in (1, 1, 2))
     assert one.meta_iteration == 0
     name = next(name for name in one.params if name.endswith("weight"))
     assert (one.params[name] == again.params[name]).all()

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_policy import evaluate_policy, load_policy
+from meta_rl.evaluation.saved_model import evaluate_policy, load_model
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.jobs import start_run
 
@@ -22,7 +22,7 @@ def run(tmp_path_factory):
 
 
 def test_the_best_policy_repeats_the_test_returns_of_its_run_bit_for_bit(run):
-    saved = load_policy(run)
+    saved = load_model(run)
     with single_torch_thread():
         evaluation = evaluate_policy(saved)
     with (run / "evaluation.csv").open() as file:
@@ -38,7 +38,7 @@ def test_the_best_policy_repeats_the_test_returns_of_its_run_bit_for_bit(run):
 def test_given_tasks_take_the_place_of_the_test_tasks(run):
     tasks = np.array([[0.1, 0.2], [0.3, -0.4], [0.0, 0.5]])
     with single_torch_thread():
-        evaluation = evaluate_policy(load_policy(run), tasks)
+        evaluation = evaluate_policy(load_model(run), tasks)
     assert np.array_equal(evaluation.curve.task, tasks)
     num_steps, num_episodes = evaluation.curve.episode_return.shape[1:]
     assert evaluation.reset_seeds.shape == (num_steps, 3, num_episodes)

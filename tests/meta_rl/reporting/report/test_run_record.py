@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_policy import SavedPolicy
+from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.run_record import read_run
 from meta_rl.reporting.report.settings_data import run_data, settings_data
@@ -42,7 +42,7 @@ def saved(tmp_path: Path):
     (run / "checkpoints" / "iteration_000002").mkdir(parents=True)
     (run / "run.json").write_text(json.dumps(FACTS))
     (run / "metrics.jsonl").write_text("\n".join(TWO_ITERATIONS) + "\n")
-    return SavedPolicy(run, 2, {}, load_config("navigation", ["run.meta_iterations=5"]))
+    return SavedModel(run, 2, {}, load_config("navigation", ["run.meta_iterations=5"]))
 
 
 def test_learning_curves_are_the_metrics(saved):
@@ -66,7 +66,7 @@ def test_a_run_is_finished_when_it_has_made_all_its_iterations(saved):
 
 
 def test_a_checkpoint_stands_for_its_run(saved):
-    checkpoint = SavedPolicy(saved.path / "checkpoints" / "iteration_000002", 2, {}, saved.config)
+    checkpoint = SavedModel(saved.path / "checkpoints" / "iteration_000002", 2, {}, saved.config)
     assert read_run(checkpoint).name == "run"
     assert read_run(checkpoint).metrics == read_run(saved).metrics
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_policy import (
-    SavedPolicy,
+from meta_rl.evaluation.saved_model import (
+    SavedModel,
     evaluate_policy,
-    untrained_policy,
+    untrained_model,
 )
 from meta_rl.reporting.report.recorded_replays import record_replays
 from meta_rl.reporting.report.replays_data import replays_data
@@ -97,7 +97,7 @@ def cheetah():
         ],
     )
     with single_torch_thread():
-        saved = untrained_policy(SavedPolicy(None, 0, {}, config))
+        saved = untrained_model(SavedModel(None, 0, {}, config))
         evaluation = evaluate_policy(saved)
     return evaluation, record_replays(config, evaluation, [ChosenTask(2, "why")], num_paths=5)
 

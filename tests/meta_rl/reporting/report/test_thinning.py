@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
-from meta_rl.evaluation.saved_policy import SavedPolicy, load_policy
+from meta_rl.evaluation.saved_model import SavedModel, load_model
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.page import render_page
 from meta_rl.reporting.report.run_record import read_run
@@ -40,7 +40,7 @@ def test_a_curve_without_numbers_costs_nothing():
 
 
 @pytest.fixture(scope="module")
-def long_run(tmp_path_factory) -> SavedPolicy:
+def long_run(tmp_path_factory) -> SavedModel:
     """A run with a hundred thousand lines of metrics, all of them validated."""
     run = tmp_path_factory.mktemp("long") / "run"
     run.mkdir()
@@ -60,11 +60,11 @@ def long_run(tmp_path_factory) -> SavedPolicy:
             record |= {f"{t}_{n}": v for t in ("train", "validation") for n, v in named.items()}
             record |= {"kl": float(spread[line, 0]) / 500, "policy_std": float(spread[line, 1])}
             file.write(json.dumps(record) + "\n")
-    return load_policy(run)
+    return load_model(run)
 
 
 @pytest.mark.parametrize("num_runs", [1, 5])
-def test_a_hundred_thousand_lines_fit_into_a_page(long_run: SavedPolicy, num_runs):
+def test_a_hundred_thousand_lines_fit_into_a_page(long_run: SavedModel, num_runs):
     data = learning_data(read_run(long_run), num_runs)
     page = render_page({"title": "x", "learning": [data] * num_runs})
     # Replays, tasks and settings need the rest of a megabyte: at most 600 kB at this scale.

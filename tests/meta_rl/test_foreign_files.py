@@ -120,7 +120,9 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
         with open_run_directory(run) as directory:
             directory.record_finish()
         MetricsFile(run / "metrics.jsonl", 1).close()
-        EvaluationTable(run / "evaluation.csv", ["goal_x", "goal_y"], 1).close()
+        EvaluationTable(
+            run / "evaluation.csv", ["goal_x", "goal_y"], ["episode", "episode_return"], 1
+        ).close()
 
     return {
         "settings": lambda: load_config(str(run / "config.yaml")),

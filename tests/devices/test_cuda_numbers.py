@@ -121,7 +121,7 @@ def test_a_meta_iteration_in_double_precision(cuda, monkeypatch, preset: str):
     monkeypatch.setattr(
         RandomStreams, "action_noise", lambda *arguments: noise_of(*arguments).double()
     )
-    monkeypatch.setattr(rl_experiment, "make_policy", _in_double(rl_experiment.make_policy))
+    monkeypatch.setattr(rl_experiment, "policy_for", _in_double(rl_experiment.make_policy))
     results = {}
     for device in ("cpu", "cuda"):
         config = load_config(preset, [*SETTINGS, f"run.device={device}"])

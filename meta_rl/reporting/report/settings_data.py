@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from meta_rl.config.schema import Config, section_fields, setting_names
+from meta_rl.config import AnyConfig, plain_settings
+from meta_rl.config.kinds import fields_of
 from meta_rl.reporting.report.run_record import RunRecord
 
 _NOT_KNOWN = "not known"
@@ -39,18 +40,18 @@ def run_data(record: RunRecord) -> dict[str, Any]:
     return {"name": record.name, "facts": [[label, str(value)] for label, value in values.items()]}
 
 
-def settings_data(configs: Sequence[Config]) -> list[dict[str, Any]]:
+def settings_data(configs: Sequence[AnyConfig]) -> list[dict[str, Any]]:
     """Every setting with its meaning; ``values`` holds one entry where all runs agree.
 
-    All but ``run.dir``, the folder, which ``run_data`` names.
+    All but ``run.dir``, the folder, which ``run_data`` names. Runs of different algorithms have
+    different settings; what a run does not have is shown as a dash.
     """
+    settings = [plain_settings(config) for config in configs]
+    fields = {name: field for config in configs for name, field in fields_of(type(config)).items()}
+    del fields["run.dir"]
     table = []
-    for name in setting_names():
-        if name == "run.dir":
-            continue
-        section, key = name.split(".")
-        values = [_text(getattr(getattr(config, section), key)) for config in configs]
-        field = section_fields(Config.model_fields[section].annotation)[key]
+    for name, field in fields.items():
+        values = [_text(own[name]) if name in own else "-" for own in settings]
         table.append(
             {
                 "name": name,

@@ -25,6 +25,7 @@ from meta_rl.config.schema import MAX_COUNT, setting_names
 from meta_rl.reading.numbers import MAX_INTEGER
 
 PRESETS = [
+    "bandit_maml",
     "half_cheetah_dir",
     "half_cheetah_dir_oracle",
     "half_cheetah_dir_pretrained",

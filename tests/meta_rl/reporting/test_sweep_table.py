@@ -7,7 +7,8 @@ import numpy as np
 from rich.console import Console
 
 from meta_rl.launch.index import SweepRun
-from meta_rl.reporting.sweep_table import kept_score, print_sweep_table, shown_steps
+from meta_rl.reporting.shown_steps import shown_steps
+from meta_rl.reporting.sweep_table import kept_score, print_sweep_table
 from meta_rl.runs.evaluation_table import EvaluationTable
 
 

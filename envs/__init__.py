@@ -15,6 +15,7 @@ __all__ = [
 register_task_env(
     "Navigation2D-v0", "envs.point_navigation:navigation", 100, steps_in_threads=False
 )
+register_task_env("Bandit-v0", "envs.bandit:bandit", 100, steps_in_threads=False)
 for _id, _builder in {
     "HalfCheetahVel-v0": "gym_scale_velocity",
     "HalfCheetahDir-v0": "gym_scale_direction",

@@ -20,8 +20,8 @@ from envs.task_env import (
     TaskVectorEnv,
 )
 from envs.vector_arguments import (
+    checked_actions,
     checked_tasks,
-    clipped_actions,
     reset_mask_from,
     seed_of_each_env,
 )
@@ -104,14 +104,14 @@ class BatchedTaskEnv(TaskVectorEnv, Generic[MotionT]):
         """Advance the environments whose episode is running by one control step.
 
         Args:
-            actions: [num_envs, action].
+            actions: [num_envs, action], or [num_envs] for a `Discrete` action space.
 
         Returns:
             observation [num_envs, observation]; reward, terminated, truncated [num_envs]; info.
         """
         if not self._was_reset.all():
             raise ResetNeeded("step was called before every environment had been reset once.")
-        action = clipped_actions(actions, self.dynamics.action_space, self.num_envs)
+        action = checked_actions(actions, self.dynamics.action_space, self.num_envs)
         running = ~(self._terminated | self._truncated)
         ids: IntArray | None = None
         # A slice indexes without copying, so that a whole batch costs no more than its physics.
@@ -141,7 +141,7 @@ class BatchedTaskEnv(TaskVectorEnv, Generic[MotionT]):
         )
 
     def _reward_terms(
-        self, motion: MotionT, action: FloatArray, rows: slice | IntArray
+        self, motion: MotionT, action: NDArray[Any], rows: slice | IntArray
     ) -> dict[str, FloatArray]:
         """The reward terms over all environments: 0 where nothing was stepped or it diverged."""
         # A diverged simulation's quantities may be anything; its reward is replaced below.

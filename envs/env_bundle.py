@@ -16,6 +16,7 @@ from gymnasium.spaces import Box, Dict
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.task_env import ActionSpace
 from envs.user_code_worker import UserCodeWorker
 from envs.user_fault import UserFault, fault_from
 
@@ -51,7 +52,7 @@ class EnvBundle(UserCodeWorker):
         count: int,
         num_slots: int,
         observation_space: Box,
-        action_space: Box,
+        action_space: ActionSpace,
     ) -> None:
         """Describe a bundle; `recipe` stays closed until the first call."""
         super().__init__(recipe, first_env)

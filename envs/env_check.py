@@ -8,11 +8,12 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
 from envs.env_returns import ReturnChecks
@@ -252,12 +253,19 @@ class _Layer(ReturnChecks):
 
 def _actions(space: gymnasium.Space[Any], num_steps: int) -> Iterator[NDArray[Any]]:
     """The least action, the greatest one, then random ones."""
-    assert isinstance(space, Box)
     rng = np.random.default_rng(_SEED)
+    draw: Callable[[Any, Any], Any]
+    if isinstance(space, Box):
+        low, high, draw = space.low, space.high, rng.uniform
+    else:
+        assert isinstance(space, Discrete | MultiDiscrete)
+        low = np.asarray(space.start)
+        high = low + (space.n if isinstance(space, Discrete) else space.nvec) - 1
+        draw = partial(rng.integers, endpoint=True)
     for t in range(num_steps):
-        chosen = {0: space.low, 1: space.high}.get(t)
-        action = rng.uniform(space.low, space.high) if chosen is None else chosen
-        yield np.array(action, dtype=space.dtype)
+        chosen = {0: low, 1: high}.get(t)
+        # A choice is a NumPy integer, as in training.
+        yield np.array(draw(low, high) if chosen is None else chosen, dtype=space.dtype)[()]
 
 
 def _ends_the_check(error: BaseException) -> bool:

@@ -80,10 +80,10 @@ class ReturnChecks(gymnasium.Wrapper[NDArray[Any], NDArray[Any], NDArray[Any], N
             and observation.shape == self._shape
         ):
             return observation
-        return _converted_observation(method, observation, self._space)
+        return converted_observation(method, observation, self._space)
 
 
-def _converted_observation(method: str, observation: Any, space: Box) -> NDArray[Any]:
+def converted_observation(method: str, observation: Any, space: Box) -> NDArray[Any]:
     """An array of the space's type, of which nothing is lost."""
     array = _as_array(observation)
     if array is None or array.dtype.kind not in _NUMBERS:

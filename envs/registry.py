@@ -70,6 +70,7 @@ def make_task_vector_env(
     limit: str = "timeout",
     check: bool = False,
     options: Mapping[str, Any] | None = None,
+    flatten_observations: bool = False,
 ) -> TaskVectorEnv:
     """Make `num_envs` environments that are stepped together.
 
@@ -85,6 +86,7 @@ def make_task_vector_env(
         limit: what sets this time limit, for messages.
         check: play a user's environment first, see `EnvCheck`, and log warnings.
         options: keyword arguments of the environment.
+        flatten_observations: make a vector of a user's observations that are none.
 
     Raises:
         EnvironmentFault: a user's environment failed, hung, died or did not pass the check.
@@ -93,7 +95,7 @@ def make_task_vector_env(
     options = dict(options or {})
     module, _, name = env_id.rpartition(":")
     if name not in _BUILDER_OF_ID:
-        recipe = _user_recipe(env_id, max_episode_steps, options)
+        recipe = _user_recipe(env_id, max_episode_steps, options, flatten_observations)
         try:
             return UserTaskVectorEnv(
                 recipe,
@@ -129,6 +131,7 @@ def make_task_env(
     max_episode_steps: int | None = None,
     frames: bool = False,
     options: Mapping[str, Any] | None = None,
+    flatten_observations: bool = False,
 ) -> gymnasium.Env[Any, Any]:
     """Make one environment, in this process: `gymnasium.make` with our messages.
 
@@ -137,12 +140,13 @@ def make_task_env(
         max_episode_steps: time limit; None keeps the registration's.
         frames: render it as "rgb_array" if it says that it can be.
         options: keyword arguments of the environment.
+        flatten_observations: make a vector of a user's observations that are none.
 
     Raises:
         ValueError: the id or an option is unknown, or the environment has no tasks.
     """
     options = dict(options or {})
-    recipe = _user_recipe(env_id, max_episode_steps, options)
+    recipe = _user_recipe(env_id, max_episode_steps, options, flatten_observations)
     if recipe.env_id in _BUILDER_OF_ID:
         _check_options(recipe.env_id, _load_builder(_BUILDER_OF_ID[recipe.env_id]), options)
     env = recipe()
@@ -159,6 +163,7 @@ def check_task_env(
     timeout: float,
     limit: str = "timeout",
     options: Mapping[str, Any] | None = None,
+    flatten_observations: bool = False,
 ) -> list[Finding]:
     """Play short episodes in a process of their own and say what training would trip over.
 
@@ -168,6 +173,7 @@ def check_task_env(
         timeout: seconds that each call of the environment's may take.
         limit: what sets this time limit, for messages.
         options: keyword arguments of the environment.
+        flatten_observations: make a vector of a user's observations that are none.
 
     Returns:
         Errors and warnings.
@@ -176,7 +182,7 @@ def check_task_env(
         ValueError: the environment cannot be made, or is not one with tasks.
         EnvironmentFault: it failed, hung or ended its process.
     """
-    recipe = _user_recipe(env_id, max_episode_steps, options or {})
+    recipe = _user_recipe(env_id, max_episode_steps, options or {}, flatten_observations)
     with closing(Scout(recipe, timeout=timeout, limit=limit)) as scout:
         return scout.findings(max_episode_steps)
 
@@ -214,7 +220,10 @@ def _check_options(name: str, build: Builder, options: Collection[str]) -> None:
 
 
 def _user_recipe(
-    env_id: str, max_episode_steps: int | None, options: Mapping[str, Any]
+    env_id: str,
+    max_episode_steps: int | None,
+    options: Mapping[str, Any],
+    flatten_observations: bool,
 ) -> UserEnvRecipe:
     """How to make one environment; an id without a module has to be registered here.
 
@@ -232,4 +241,6 @@ def _user_recipe(
     if spec is not None and name in _BUILDER_OF_ID:
         # Ours have no end of their own, so that any limit may replace the registration's.
         spec = replace(spec, max_episode_steps=max_episode_steps or spec.max_episode_steps)
-    return UserEnvRecipe(name, module or None, spec, max_episode_steps, dict(options))
+    return UserEnvRecipe(
+        name, module or None, spec, max_episode_steps, dict(options), flatten_observations
+    )

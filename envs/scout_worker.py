@@ -12,7 +12,7 @@ from envs.findings import Finding
 from envs.hidden_state import global_generators_watched
 from envs.single_task_env import SingleTaskEnv
 from envs.task_declarations import TaskDeclarations, drawn_tasks, rows_in, task_declarations
-from envs.task_env import FloatArray
+from envs.task_env import ActionSpace, FloatArray
 from envs.user_code_worker import UserCodeWorker
 from envs.user_fault import EnvRefused, UserFault, fault_from
 
@@ -27,13 +27,13 @@ class EnvDescription:
 
     Attributes:
         observation_space: a vector.
-        action_space: a bounded vector of floats.
+        action_space: a bounded vector of floats, or choices.
         declarations: about its tasks.
         is_batched: whether it is one of a batch that `register_task_env` has registered.
     """
 
     observation_space: Box
-    action_space: Box
+    action_space: ActionSpace
     declarations: TaskDeclarations
     is_batched: bool
 
@@ -67,7 +67,7 @@ class ScoutWorker(UserCodeWorker):
         (env,) = self.made
         try:
             assert isinstance(env.observation_space, Box)
-            assert isinstance(env.action_space, Box)
+            assert isinstance(env.action_space, ActionSpace)
             declarations = task_declarations(env)
             return EnvDescription(
                 env.observation_space,

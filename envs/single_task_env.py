@@ -11,7 +11,7 @@ from envs.batched_task_env import BatchedTaskEnv
 from envs.task_env import FloatArray, MotionT
 
 
-class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
+class SingleTaskEnv(gymnasium.Env[NDArray[Any], Any]):
     """What `gymnasium.make` returns: reset, dynamics and reward are those of the batch.
 
     Before the first `set_task` the task is the family's first draw from
@@ -72,7 +72,7 @@ class SingleTaskEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
         observation, _ = self._batch.reset()
         return observation[0], {}
 
-    def step(self, action: NDArray[Any]) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Advance by one control step; `info` holds the reward's terms and `diverged`."""
         observation, reward, terminated, truncated, info = self._batch.step(
             np.asarray(action)[None]

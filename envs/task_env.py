@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
@@ -20,6 +20,8 @@ from envs.appearance import PlaneGoal, TrackedQuantity
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
+
+ActionSpace = Box | Discrete | MultiDiscrete
 
 StepReturn = tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]
 
@@ -56,13 +58,15 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
       under its name, nan where nothing was stepped or the simulation broke down.
     - `info["diverged"]`, bool [num_envs], marks environments that terminated because their
       simulation broke down. Their observation is the last good one and their reward 0.
-    - Actions are clipped to the action box; an action that is not finite is a ValueError.
+    - Actions are clipped to the action box; an action that is not finite, or no choice of a
+      discrete action space, is a ValueError.
     - Before the first `set_tasks` the tasks are the family's first draws from
       `np.random.default_rng(0)`: they depend neither on a seed nor on the history.
 
     Attributes:
         single_observation_space: of one environment, a vector.
-        single_action_space: of one environment, a bounded vector.
+        single_action_space: of one environment: a bounded vector, `Discrete`, or `MultiDiscrete`
+            with one axis.
         task_parameter_names: the name of each entry of a task.
         task_range: [2, task_parameter], the least and the greatest value of each entry that the
             task distribution gives; None where that is not known.
@@ -73,7 +77,7 @@ class TaskVectorEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     """
 
     single_observation_space: Box
-    single_action_space: Box
+    single_action_space: ActionSpace
     task_parameter_names: tuple[str, ...]
     task_range: FloatArray | None = None
     finite_tasks: FloatArray | None = None
@@ -156,14 +160,24 @@ class Dynamics(Protocol[MotionT_co]):
 
     num_simulations: int
     observation_space: Box
-    action_space: Box
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """Of one simulation."""
+        ...
 
     def reset(self, ids: IntArray | None, generators: Sequence[np.random.Generator]) -> FloatArray:
         """Draw initial states, one generator per simulation; return the observations."""
         ...
 
-    def step(self, ids: IntArray | None, action: FloatArray) -> MotionT_co:
-        """Advance by one control step; `action` [simulation, action] is inside the box."""
+    def step(self, ids: IntArray | None, action: NDArray[Any]) -> MotionT_co:
+        """Advance by one control step.
+
+        Args:
+            ids: which simulations.
+            action: float64 [simulation, action] inside the box; int64 choices of a `MultiDiscrete`
+                space [simulation, action] or of a `Discrete` one [simulation].
+        """
         ...
 
 
@@ -184,7 +198,7 @@ class TaskFamily(Generic[MotionT]):
 
     parameter_names: tuple[str, ...]
     sample: Callable[[int, np.random.Generator], FloatArray]
-    reward_terms: Callable[[MotionT, FloatArray, FloatArray], dict[str, FloatArray]]
+    reward_terms: Callable[[MotionT, NDArray[Any], FloatArray], dict[str, FloatArray]]
     terminated: Callable[[MotionT, FloatArray], BoolArray] | None = None
     tracked: TrackedQuantity[MotionT] | None = None
     goal: PlaneGoal | None = None

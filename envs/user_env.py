@@ -29,8 +29,8 @@ from envs.user_code_worker import pickled_recipe
 from envs.user_env_recipe import UserEnvRecipe
 from envs.user_fault import UserFault
 from envs.vector_arguments import (
+    checked_actions,
     checked_tasks,
-    clipped_actions,
     describe_task,
     reset_mask_from,
     seed_of_each_env,
@@ -102,7 +102,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         self.test_tasks = declared.test_tasks
         self.num_envs = num_envs
         self.single_observation_space: Box = description.observation_space
-        self.single_action_space: Box = description.action_space
+        self.single_action_space = description.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}
@@ -173,7 +173,7 @@ class UserTaskVectorEnv(TaskVectorEnv):
         """Step the environments whose episode is running; see `TaskVectorEnv`."""
         if not self._was_reset.all():
             raise ResetNeeded("step was called before every environment had been reset once.")
-        action = clipped_actions(actions, self.single_action_space, self.num_envs)
+        action = checked_actions(actions, self.single_action_space, self.num_envs)
         state, *_, info = self._exchange(
             "step",
             partial(self._async_env.step_async, self._in_slots(action)),

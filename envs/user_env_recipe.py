@@ -13,7 +13,8 @@ from gymnasium.wrappers import TimeLimit
 
 from envs.closest_name import suggestion
 from envs.env_returns import ReturnChecks
-from envs.policy_spaces import space_problem
+from envs.flat_observation import FlatObservation, can_be_flat
+from envs.policy_spaces import is_vector, space_problem
 from envs.user_fault import EnvRefused, fault_from
 from envs.wrapper_layers import outermost
 
@@ -29,6 +30,8 @@ class UserEnvRecipe:
             not see what only the parent has registered; else None.
         max_episode_steps: time limit; None, or a greater one, keeps the registration's.
         options: keyword arguments of the environment.
+        flatten_observations: make a vector of each observation that is none, see
+            `FlatObservation`.
     """
 
     env_id: str
@@ -36,6 +39,7 @@ class UserEnvRecipe:
     spec: EnvSpec | None
     max_episode_steps: int | None
     options: Mapping[str, Any]
+    flatten_observations: bool = False
 
     def registration(self) -> EnvSpec:
         """The registration, after the module has been imported.
@@ -54,7 +58,7 @@ class UserEnvRecipe:
         """Make the environment.
 
         Raises:
-            EnvRefused: it cannot be made, has no tasks or spaces that are not boxes.
+            EnvRefused: it cannot be made, has no tasks or spaces that no policy fits.
         """
         spec = self.registration()
         try:
@@ -67,6 +71,9 @@ class UserEnvRecipe:
                 f"{self.env_id} cannot be made with the options {dict(self.options)}: "
                 f"{fault_from(error, None).sentence}"
             ) from error
+        space = env.observation_space
+        if self.flatten_observations and not is_vector(space) and can_be_flat(space):
+            env = FlatObservation(env)
         problem = _missing_tasks(env) or space_problem(env)
         if problem:
             env.close()

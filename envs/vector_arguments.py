@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
 from envs.task_env import BoolArray, FloatArray
@@ -56,15 +57,49 @@ def checked_tasks(
     return checked
 
 
-def clipped_actions(actions: NDArray[Any], box: Box, num_envs: int) -> FloatArray:
-    """A float64 copy of `actions` [num_envs, action], clipped to the box of one environment."""
-    array = np.asarray(actions, dtype=np.float64)
-    if array.shape != (num_envs, *box.shape):
-        raise ValueError(f"actions must have shape {(num_envs, *box.shape)}, not {array.shape}.")
-    if not np.isfinite(array).all():
-        bad = np.flatnonzero(~np.isfinite(array.reshape(num_envs, -1)).all(axis=1))[0]
-        raise ValueError(f"actions must be finite, but that of environment {bad} is {array[bad]}.")
-    return np.clip(array, box.low, box.high)
+def checked_actions(
+    actions: NDArray[Any], space: gymnasium.Space[Any], num_envs: int
+) -> NDArray[Any]:
+    """A copy of `actions` that one environment's action space allows.
+
+    Args:
+        actions: [num_envs, action]; [num_envs] for a `Discrete` space.
+        space: of one environment.
+        num_envs: how many environments.
+
+    Returns:
+        float64, clipped to the bounds of a `Box`; int64 for a `Discrete` or `MultiDiscrete` space.
+
+    Raises:
+        ValueError: the shape is wrong, an entry is not finite, or a choice is none of the space's.
+    """
+    array = np.asarray(actions)
+    assert space.shape is not None
+    if array.shape != (num_envs, *space.shape):
+        raise ValueError(f"actions must have shape {(num_envs, *space.shape)}, not {array.shape}.")
+    if isinstance(space, Box):
+        number = array.astype(np.float64)
+        _refuse_rows(number, np.isfinite(number), "be finite")
+        clipped: FloatArray = np.clip(number, space.low, space.high)
+        return clipped
+    assert isinstance(space, Discrete | MultiDiscrete)
+    first = np.asarray(space.start)
+    count = np.asarray(space.n if isinstance(space, Discrete) else space.nvec)
+    # Compared as they came: a cast would make a choice of what is none.
+    _refuse_rows(
+        array,
+        (array == np.round(array)) & (array >= first) & (array < first + count),
+        f"be choices of {space}",
+    )
+    return array.astype(np.int64)
+
+
+def _refuse_rows(array: NDArray[Any], is_good: NDArray[Any], must: str) -> None:
+    """ValueError that names the first environment with an entry that is not good."""
+    if is_good.all():
+        return
+    row = int(np.flatnonzero(~is_good.reshape(len(array), -1).all(axis=1))[0])
+    raise ValueError(f"actions must {must}, but that of environment {row} is {array[row]}.")
 
 
 def describe_task(task: FloatArray, parameter_names: tuple[str, ...]) -> str:

@@ -23,6 +23,9 @@ from torch import Tensor
 Params = dict[str, Tensor]
 """Named parameters of a module; per-task parameters carry a leading task axis."""
 
+Carry = Any
+"""What a policy remembers of an episode: a pytree of tensors [M, E, ...], ``()`` without memory."""
+
 
 class AlgorithmState(NamedTuple):
     """What an algorithm is, between two meta-updates: a pytree.
@@ -45,7 +48,8 @@ class RolloutBatch:
         observation: [M, E, T, O], what the policy saw before acting, but not normalised yet. After
             an episode's end the last observation repeats, so entry ``length`` of a shorter episode
             is its final one.
-        action: [M, E, T, A], as drawn from the policy, before rescaling and clipping.
+        action: [M, E, T, A], as drawn from the policy, before rescaling and clipping; of discrete
+            components int64, the choices counted from zero.
         log_prob: [M, E, T], log-density of ``action`` under the policy that drew it.
         reward: [M, E, T], zero after an episode's end.
         terminated: bool [M, E, T], true at the step that reached a terminal state.
@@ -55,8 +59,7 @@ class RolloutBatch:
         num_diverged: episodes that a diverging simulation ended.
         success: bool [M, E], episodes with a step that the environment called a success; None where
             it does not speak of success.
-        carry: what the policies remember at the end, a pytree [M, E, ...]; that of policies
-            without memory is empty.
+        carry: [M, E, ...], what the policies remembered after each episode's last step.
     """
 
     observation: Tensor
@@ -69,7 +72,7 @@ class RolloutBatch:
     task: np.ndarray
     num_diverged: int
     success: Tensor | None = None
-    carry: Any = ()
+    carry: Carry = ()
 
     @property
     def env_steps(self) -> int:
@@ -123,15 +126,3 @@ class SupervisedBatch(NamedTuple):
 
     support: Examples
     query: Examples
-
-
-class ActionDistribution(NamedTuple):
-    """A diagonal Gaussian over actions.
-
-    Attributes:
-        mean: [..., A].
-        log_std: [..., A].
-    """
-
-    mean: Tensor
-    log_std: Tensor

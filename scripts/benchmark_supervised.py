@@ -25,10 +25,11 @@ from torch.nn import functional
 
 from meta_rl.algorithms.maml import maml_gradient
 from meta_rl.config import load_config
+from meta_rl.ops.adam import AdamMoments
 from meta_rl.ops.params import ravel
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.problems import task_sources
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.runs.provenance import describe_process
 from meta_rl.runtime.compilation import TorchCompiler
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
@@ -70,7 +71,7 @@ def image_forward(params: Params, x: Tensor) -> Tensor:
 
 
 def loop_gradient(
-    experiment: SupervisedExperiment, forward: Forward, params: Params, batch: SupervisedBatch
+    experiment: SupervisedProblem, forward: Forward, params: Params, batch: SupervisedBatch
 ) -> Params:
     """The meta-gradient, one task after the other."""
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
@@ -103,21 +104,26 @@ def benchmark(
     """Median milliseconds of an iteration of each kind."""
     notes: list[str] = []
     config = load_config(settings[0], settings[1:])
-    with SupervisedExperiment(config) as experiment, experiment.torch_threads():
+    with SupervisedProblem(config) as experiment, experiment.around_training():
         num_threads = torch.get_num_threads()
-        state, step_size = experiment.initial_state, torch.tensor(0.001)
-        eager = traced_at_first_call(experiment.outer_step)
+        learned, step_size = experiment.initial_state().learned, torch.tensor(0.001)
+        moments = AdamMoments(**learned.memory)
+
+        def step(*tensors: Any) -> Any:  # tracing counts a method's self as an argument
+            return experiment.algorithm.step(*tensors)
+
+        eager = traced_at_first_call(step)
         compiler = TorchCompiler(experiment.device, notes.append)
-        fast = compiler(experiment.outer_step, otherwise=eager)
+        fast = compiler(step, otherwise=eager)
 
         def loop(number: int) -> None:
-            batch, _ = experiment.training_batch(number)
-            loop_gradient(experiment, forward, state.meta_params, batch)
+            batch = experiment.training_data(number).batch
+            loop_gradient(experiment, forward, learned.params, batch)
 
         def ours(update: Callable[..., Any]) -> Callable[[int], None]:
             def iteration(number: int) -> None:
-                batch, index = experiment.training_batch(number)
-                update(state.meta_params, state.moments, batch, index, step_size)
+                batch = experiment.training_data(number).batch
+                update(learned.params, moments, batch, step_size)
 
             return iteration
 
@@ -153,10 +159,10 @@ def benchmark(
     }
 
 
-def largest_difference(experiment: SupervisedExperiment, forward: Forward) -> float:
+def largest_difference(experiment: SupervisedProblem, forward: Forward) -> float:
     """Between the loop's meta-gradient and ours, relative to the largest entry."""
-    params = experiment.initial_params
-    batch, _ = experiment.training_batch(0)
+    params = experiment.initial_state().params
+    batch = experiment.training_data(0).batch
     adaptation = experiment.config.adaptation
     ours, _ = maml_gradient(
         experiment.learner,

@@ -29,11 +29,12 @@ from typing import Any, NamedTuple
 import torch
 from rich.console import Console
 
+from meta_rl.algorithms.maml_trpo import MamlTrpo
 from meta_rl.config import Config, load_config
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.playing import TaskPlay
+from meta_rl.problems.rl import RLProblem
 from meta_rl.runs.checkpoint import find_checkpoints
 from meta_rl.runs.run_log import RunLog
-from meta_rl.training import rl_loop
 from meta_rl.training.jobs import resume_run, start_run
 
 # A half-cheetah is chaotic, so that the smallest difference shows.
@@ -55,9 +56,9 @@ SCHEDULES = (
 FILE_OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 MAX_OPERATIONS = 150  # a whole run has about as many
 ACTIVITIES = (
-    (rl_loop, "collect_and_adapt", "sampling and adapting"),
-    (rl_loop, "maml_trpo_update", "updating"),
-    (RLExperiment, "evaluate", "evaluating"),
+    (TaskPlay, "__call__", "sampling"),
+    (MamlTrpo, "update", "adapting and updating"),
+    (RLProblem, "evaluate", "evaluating"),
     (RunLog, "meta_iteration", "logging"),
     (RunLog, "checkpoint", "writing a checkpoint"),
 )

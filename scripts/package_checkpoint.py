@@ -19,18 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.config import AnyConfig, config_from_mapping, config_to_yaml
-from meta_rl.curves.supervised_curve import half_width
+from meta_rl.curves.adaptation_curve import half_width
 from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
-from meta_rl.runs.checkpoint import (
-    CheckpointError,
-    checkpoint_path,
-    load_checkpoint,
-    read_best,
-    save_checkpoint,
-)
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, read_best
+from meta_rl.runs.checkpoint import load_checkpoint, save_checkpoint
 from meta_rl.runs.evaluation_table import EvaluationTableError, read_test_scores
 from meta_rl.runs.run_directory import is_finished
-from meta_rl.runs.trusted_runs import id_with_module
+from meta_rl.runs.trusted_runs import modules_of
 
 MAX_BYTES = 300_000
 # Settings that are of the machine, not of the result.
@@ -58,8 +53,8 @@ def package(run: Path, name: str, folder: Path = PACKAGED_RUNS) -> Path:
         raise CheckpointError(f"{name!r} should consist of small letters, digits and underscores")
     checkpoint = load_checkpoint(checkpoint_path(run, best.meta_iteration))
     config = without_machine(checkpoint.config)
-    if id_with_module(config) is not None:
-        raise CheckpointError(f"{run} is of a user's environment, which the package does not hold")
+    for name, module in modules_of(config).items():
+        raise CheckpointError(f"{run} has {name}={module}, a module that the package does not hold")
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         new = Path(temporary, name)

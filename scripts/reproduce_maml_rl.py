@@ -37,7 +37,7 @@ from meta_rl.ops.statistics import stratified_bootstrap_interval
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.runs.atomic_files import write_text_atomically
-from meta_rl.runs.checkpoint import CheckpointError
+from meta_rl.runs.best_checkpoint import CheckpointError
 from meta_rl.runs.provenance import describe_process
 from meta_rl.runs.run_directory import RunDirectoryError
 from meta_rl.runtime.device import DeviceError
@@ -114,7 +114,7 @@ def evaluation_record(saved: SavedModel, preset: str, overrides: Sequence[str]) 
     """Adapts a policy to the test tasks, which are the same for all methods of an environment."""
     steps = f"evaluation.num_adaptation_steps={NUM_STEPS}"
     evaluation = evaluate_policy(as_reference(saved, load_config(preset, [*overrides, steps])))
-    task_return = evaluation.curve.episode_return.mean(-1)
+    task_return = evaluation.curve.task_value
     return {
         "iteration_kept": saved.meta_iteration,
         "step_sizes": evaluation.step_sizes,
@@ -223,7 +223,7 @@ def return_cells(curves: Sequence[AdaptationCurve]) -> list[str]:
         pairs = zip(curves[0].mean, curves[0].interval, strict=True)
         return [_with_interval(mean, interval) for mean, interval in pairs]
     cells = []
-    for score_RM in np.stack([curve.episode_return.mean(-1).T for curve in curves], axis=1):
+    for score_RM in np.stack([curve.task_value.T for curve in curves], axis=1):
         low, high = stratified_bootstrap_interval(
             score_RM,
             lambda score: score.mean(-1),

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.curves.supervised_curve import half_width
+from meta_rl.curves.adaptation_curve import half_width
 from meta_rl.training.jobs import complete_run
 
 RESULTS = Path(__file__).parent / "results" / "supervised"

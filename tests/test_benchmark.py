@@ -26,10 +26,8 @@ from speed.stages import (
 from torch.func import grad, vmap
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
-from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.problems.rl import RLProblem
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.training.rl_loop import meta_iteration
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -40,8 +38,8 @@ NAVIGATION = ("navigation", *SMALL)
 HALF_CHEETAH = ("half_cheetah_vel", *SMALL)
 
 
-def experiment_of(settings: tuple[str, ...]) -> RLExperiment:
-    return RLExperiment(load_config(settings[0], settings[1:]))
+def experiment_of(settings: tuple[str, ...]) -> RLProblem:
+    return RLProblem(load_config(settings[0], settings[1:]))
 
 
 @pytest.mark.parametrize("env_id", [OURS, GYMNASIUMS])
@@ -52,7 +50,7 @@ def test_gymnasium_plays_the_very_episodes_of_the_sampler(env_id: str):
         _, rollouts = time_sampler(experiment, work)
         with mujocos_warnings_dropped():
             env = SyncVectorEnv(makers(env_id, work))
-        _, last = play(env, experiment.inner_loop.policy, work)
+        _, last = play(env, experiment.policy, work)
         env.close()
     ours = rollouts.observation[:, :, -1].flatten(0, 1).numpy()
     # Up to rounding: the sampler's two shards multiply matrices of other sizes.
@@ -85,14 +83,14 @@ def test_physics_alone_is_less_than_sampling():
 
 def test_stages_add_up_and_change_no_result():
     with experiment_of((*NAVIGATION, "meta_update.curvature_stride=1")) as experiment:
-        state = TrainerState(experiment.initial_params, 0)
-        plain, _, stats = meta_iteration(experiment, state, StageClock(experiment.device))
+        state = experiment.initial_state()
+        plain, metrics = experiment.meta_iteration(state, StageClock(experiment.device))
         names: list[str] = []
         with measured_stages(lambda name: nullcontext(names.append(name))):
-            measured, _, _ = meta_iteration(experiment, state, StageClock(experiment.device))
+            measured, _ = experiment.meta_iteration(state, StageClock(experiment.device))
         seconds = time_meta_iteration(experiment)
-    assert all(torch.equal(plain[name], measured[name]) for name in plain)
-    assert stats.accepted
+    assert all(torch.equal(plain.params[name], measured.params[name]) for name in plain.params)
+    assert metrics["accepted"]
     # The curvature once and for each iteration.
     num_iterations = experiment.config.meta_update.num_cg_iterations
     assert names.count("advantages") == 1 + experiment.config.adaptation.num_adaptation_steps

@@ -20,8 +20,10 @@ from meta_rl.evaluation.packaged_runs import (
     is_packaged,
     packaged_names,
 )
-from meta_rl.evaluation.saved_model import evaluate_policy, load_model
-from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint, read_best
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, read_best
+from meta_rl.runs.checkpoint import load_checkpoint
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -48,14 +48,14 @@ def test_every_method_is_adapted_to_the_same_tasks_as_evaluate_would(run, tmp_pa
         assert result["learning"]["meta_iteration"] == [1, 2]
         assert np.shape(result["learning"]["validation_return"]) == (2, 4)
         file = tmp_path / "runs" / f"navigation-{method}-seed1" / "evaluation.csv"
-        ended_with = read_test_curves(file)[result["iteration_kept"]].episode_return.mean(-1)
+        ended_with = read_test_curves(file)[result["iteration_kept"]].task_value
         np.testing.assert_allclose(np.array(result["task_return"])[:, :4], ended_with, atol=0.00501)
     assert results["random"]["env_steps"] == 0 < results["maml"]["env_steps"]
     # As training begins where the untrained policy is.
     untrained = read_test_curves(tmp_path / "runs" / "navigation-maml-seed1" / "evaluation.csv")[0]
     np.testing.assert_allclose(
         np.array(results["random"]["task_return"])[:, :4],
-        untrained.episode_return.mean(-1),
+        untrained.task_value,
         atol=0.00501,
     )
 

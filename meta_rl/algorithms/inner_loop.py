@@ -1,23 +1,25 @@
 """The inner loop of reinforcement learning: policy-gradient steps on one task's own episodes."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
+from torch.utils._pytree import tree_map
 
 from meta_rl.algorithms.adaptation import adapt, adaptation_steps
 from meta_rl.algorithms.advantages import policy_gradient_batch
-from meta_rl.algorithms.meta_data import MetaData, tasks_per_chunk
+from meta_rl.algorithms.meta_data import MetaData, meta_data, task_chunks
 from meta_rl.algorithms.protocol import Play, Quantities
 from meta_rl.config import Config, Count, Effect, Section, setting
-from meta_rl.models.gaussian_policy import action_distribution
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.distributions.protocol import Distribution
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.objectives import SURROGATES
-from meta_rl.ops.params import repeat_per_task
-from meta_rl.types import ActionDistribution, Params, PolicyGradientBatch, RolloutBatch
+from meta_rl.ops.params import repeat_per_task, split_parameters
+from meta_rl.types import Params, PolicyGradientBatch, RolloutBatch
 
 
 class AdaptationSettings(Section):
@@ -57,7 +59,7 @@ class InnerLoop:
     """How one task's policy adapts.
 
     Attributes:
-        policy: maps observations to an ``ActionDistribution``.
+        policy: without memory, see ``models/policy.py``.
         surrogate: which surrogate adaptation climbs, a name in ``SURROGATES``.
         step_size: alpha, the size of the first step.
         later_step_size_ratio: size of every later step, as a multiple of alpha.
@@ -82,7 +84,7 @@ class InnerLoop:
         """L of eq. 1: the negative surrogate of one task's episodes, []."""
         distribution = action_distribution(self.policy, params, batch.observation)
         surrogate = SURROGATES[self.surrogate]
-        new_log_prob = log_prob(distribution, batch.action)
+        new_log_prob = distribution.log_prob(batch.action)
         return -surrogate(new_log_prob, batch.old_log_prob, batch.advantage, batch.weight)
 
     def adapted_params(self, meta_params: Params, task: MetaData) -> list[Params]:
@@ -96,11 +98,11 @@ class InnerLoop:
         )
         return [meta_params, *steps]
 
-    def adapted_distribution(self, meta_params: Params, task: MetaData) -> ActionDistribution:
+    def adapted_distribution(self, meta_params: Params, task: MetaData) -> Distribution:
         """What the adapted policies would do at the post-adaptation observations of one task."""
         return self.counted_distribution(self.adapted_params(meta_params, task), task)
 
-    def counted_distribution(self, steps: list[Params], task: MetaData) -> ActionDistribution:
+    def counted_distribution(self, steps: list[Params], task: MetaData) -> Distribution:
         """What those of the policies that count would do at the observations that count."""
         counted = (steps[1:] if self.multi_step else steps[-1:]) or steps
         outputs = [
@@ -109,7 +111,7 @@ class InnerLoop:
                 counted, task.post.observation.chunk(len(counted)), strict=True
             )
         ]
-        return type(outputs[0])(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+        return tree_map(lambda *parts: torch.cat(parts), *outputs)
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,14 @@ class PolicyGradientAdaptation:
         one_step = vmap(
             lambda params, batch: adapt(
                 params, self.inner_loop.loss, [batch], step_sizes=[step_size], first_order=True
-            ),
-            chunk_size=tasks_per_chunk(math.prod(batch.weight.shape[1:]), self.steps_per_chunk),
+            )
         )
-        return one_step(params, batch)
+        num_tasks, *steps = batch.weight.shape
+        parts = [
+            one_step(*tree_map(lambda x, chunk=chunk: x[chunk], (params, batch)))
+            for chunk in task_chunks(num_tasks, math.prod(steps), self.steps_per_chunk)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in params}
 
     def quantities(self, params: Params, episodes: RolloutBatch) -> Quantities:
         """What a step computes from the episodes of the policies with these parameters [M, ...]."""
@@ -176,6 +182,27 @@ class PolicyGradientAdaptation:
         yield "the loss of adaptation", loss
         for name, value in gradient.items():
             yield f"the gradient of adaptation ({name})", value
+
+    def update_quantities(
+        self,
+        meta_params: Params,
+        episodes: Sequence[RolloutBatch],
+        task_gradients: Callable[[MetaData], tuple[Tensor, Tensor]],
+    ) -> Quantities:
+        """What a meta-update computes from the episodes of all stages.
+
+        Args:
+            meta_params: theta.
+            episodes: after 0, 1, ..., K steps.
+            task_gradients: gradient [M, num_parameters] and value [M] of the meta-objective.
+        """
+        batches = [self.batch(stage) for stage in episodes]
+        yield "an advantage", batches[-1].advantage
+        yield "a log-probability", batches[-1].old_log_prob
+        gradient, value = task_gradients(meta_data(batches, multi_step=self.inner_loop.multi_step))
+        yield "the meta-loss", value
+        for name, part in split_parameters(gradient, meta_params).items():
+            yield f"the meta-gradient ({name})", part
 
 
 def policy_gradient_adaptation(

@@ -16,13 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from meta_rl.algorithms.inner_loop import (
-    AdaptationSettings,
-    InnerLoop,
-    policy_gradient_adaptation,
-)
+from meta_rl.algorithms.inner_loop import AdaptationSettings, InnerLoop, policy_gradient_adaptation
 from meta_rl.algorithms.meta_data import MetaData, every_nth_step, meta_data, split_tasks
 from meta_rl.algorithms.meta_objective import (
     meta_curvature_product,
@@ -49,8 +45,8 @@ from meta_rl.config import (
     refused,
     setting,
 )
-from meta_rl.models.gaussian_policy import initial_params
-from meta_rl.ops.params import ravel, split_parameters, unravel
+from meta_rl.models.policy import initial_params
+from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import Compiler
 from meta_rl.ops.trust_region import (
     TrustRegionSettings,
@@ -58,11 +54,7 @@ from meta_rl.ops.trust_region import (
     annealed_max_kl,
     trust_region_step,
 )
-from meta_rl.types import (
-    AlgorithmState,
-    Params,
-    RolloutBatch,
-)
+from meta_rl.types import AlgorithmState, Params, RolloutBatch
 
 
 class TrustRegionUpdate(Section):
@@ -224,14 +216,12 @@ class MamlTrpo:
         self, state: AlgorithmState, episodes: Sequence[RolloutBatch]
     ) -> Quantities:
         """What the update computes of each task, to find what went wrong first."""
-        batches = [self.collect_and_adapt.batch(stage) for stage in episodes]
-        yield "an advantage", batches[-1].advantage
-        yield "a log-probability", batches[-1].old_log_prob
-        data = meta_data(batches, multi_step=self.inner_loop.multi_step)
-        gradient, (surrogate, _) = task_gradients(self.inner_loop, state.params, data)
-        yield "the meta-loss", surrogate
-        for name, value in split_parameters(gradient, state.params).items():
-            yield f"the meta-gradient ({name})", value
+
+        def of_tasks(data: MetaData) -> tuple[Tensor, Tensor]:
+            gradient, (surrogate, _) = task_gradients(self.inner_loop, state.params, data)
+            return gradient, surrogate
+
+        return self.collect_and_adapt.update_quantities(state.params, episodes, of_tasks)
 
     @staticmethod
     def progress(record: Mapping[str, Any]) -> dict[str, str]:

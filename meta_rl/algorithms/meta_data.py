@@ -36,15 +36,24 @@ def meta_data(batches: Sequence[PolicyGradientBatch], *, multi_step: bool) -> Me
 
 
 def split_tasks(data: MetaData, steps_per_chunk: int) -> list[MetaData]:
-    """Cuts the task axis into chunks of at most ``steps_per_chunk`` steps, or of one task."""
+    """Cuts the task axis into chunks, see ``task_chunks``."""
     num_tasks, *steps = data.post.weight.shape
-    size = tasks_per_chunk(math.prod(steps), steps_per_chunk)
-    return [tree_map(lambda x, i=i: x[i : i + size], data) for i in range(0, num_tasks, size)]
+    chunks = task_chunks(num_tasks, math.prod(steps), steps_per_chunk)
+    return [tree_map(lambda x, chunk=chunk: x[chunk], data) for chunk in chunks]
 
 
-def tasks_per_chunk(steps_per_task: int, steps_per_chunk: int) -> int:
-    """How many tasks fit into a chunk, at least one."""
-    return max(1, steps_per_chunk // steps_per_task)
+def task_chunks(num_tasks: int, steps_per_task: int, steps_per_chunk: int) -> list[slice]:
+    """Cuts tasks into chunks of about ``steps_per_chunk`` steps.
+
+    A product with several threads rounds otherwise for one task alone than for two or more
+    together. So either every chunk is one task, or none is: results do not depend on how the tasks
+    are shared out to ranks, as long as each has two or more.
+    """
+    size = max(1, min(num_tasks, steps_per_chunk // steps_per_task))
+    starts = list(range(0, num_tasks, size))
+    if size > 1 and num_tasks % size == 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], num_tasks], strict=True)]
 
 
 def every_nth_step(data: MetaData, stride: int) -> MetaData:

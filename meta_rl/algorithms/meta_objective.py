@@ -5,18 +5,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
+from torch.utils._pytree import tree_map
 
 from meta_rl.algorithms.inner_loop import InnerLoop
 from meta_rl.algorithms.meta_data import MetaData, mean_of_chunks
 from meta_rl.algorithms.protocol import TaskMean, mean_in_one_process
+from meta_rl.distributions.protocol import Distribution
 from meta_rl.ops.gauss_newton import gauss_newton_product
-from meta_rl.ops.gaussian import fisher_vector_product, kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import likelihood_ratio_surrogate
 from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import Compiler, traced_in_two_when_frequent, traced_when_frequent
 from meta_rl.ops.trust_region import TrustRegionPoint
-from meta_rl.types import ActionDistribution, Params, PolicyGradientBatch
+from meta_rl.types import Params, PolicyGradientBatch
 
 
 def meta_gradient(
@@ -25,7 +26,7 @@ def meta_gradient(
     chunks: Sequence[MetaData],
     task_mean: TaskMean = mean_in_one_process,
     compiler: Compiler | None = None,
-) -> tuple[Tensor, Tensor, list[ActionDistribution]]:
+) -> tuple[Tensor, Tensor, list[Distribution]]:
     """Gradient (eq. 4, ascent) and value of the meta-objective, ``mean_i J(theta'_i; D'_i)``.
 
     Returns:
@@ -66,7 +67,7 @@ def meta_evaluation(
     inner_loop: InnerLoop,
     meta_params: Params,
     chunks: Sequence[MetaData],
-    old_distributions: Sequence[ActionDistribution],
+    old_distributions: Sequence[Distribution],
     task_mean: TaskMean = mean_in_one_process,
     compiler: Compiler | None = None,
 ) -> Callable[[Tensor], TrustRegionPoint]:
@@ -90,10 +91,10 @@ def meta_evaluation(
 
 def task_gradients(
     inner_loop: InnerLoop, meta_params: Params, chunk: MetaData
-) -> tuple[Tensor, tuple[Tensor, ActionDistribution]]:
+) -> tuple[Tensor, tuple[Tensor, Distribution]]:
     """Of each task of a chunk: the gradient of J [M, N], J [M], and what its policies do."""
 
-    def task_surrogate(theta: Tensor, task: MetaData) -> tuple[Tensor, ActionDistribution]:
+    def task_surrogate(theta: Tensor, task: MetaData) -> tuple[Tensor, Distribution]:
         distribution = inner_loop.adapted_distribution(unravel(theta, meta_params), task)
         return _surrogate(distribution, task.post), distribution
 
@@ -110,37 +111,36 @@ def _task_curvature_product(
     # Each task has a theta of its own, and so a product of its own.
     shape = (len(weight), len(theta))
 
-    def outputs(theta_MN: Tensor) -> ActionDistribution:
-        def task_outputs(theta: Tensor, task: MetaData) -> ActionDistribution:
+    def outputs(theta_MN: Tensor) -> Distribution:
+        def task_outputs(theta: Tensor, task: MetaData) -> Distribution:
             return inner_loop.adapted_distribution(unravel(theta, meta_params), task)
 
         return vmap(task_outputs)(theta_MN, chunk)
 
-    def output_curvature(
-        distribution: ActionDistribution, tangent: ActionDistribution
-    ) -> ActionDistribution:
-        product = fisher_vector_product(distribution, tangent)
-        return ActionDistribution(*(step_weight[..., None] * x for x in product))
+    def output_curvature(distribution: Distribution, tangent: Distribution) -> Distribution:
+        product = distribution.fisher_vector_product(tangent)
+        num_axes = step_weight.ndim
+        return tree_map(lambda x: step_weight[(..., *[None] * (x.ndim - num_axes))] * x, product)
 
     product = gauss_newton_product(outputs, theta.expand(shape), output_curvature)
     return lambda v: product(v.expand(shape))
 
 
 def _task_points(
-    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData, old: ActionDistribution
+    inner_loop: InnerLoop, meta_params: Params, chunk: MetaData, old: Distribution
 ) -> Tensor:
     """J and KL of each task of a chunk, [M, 2]."""
 
-    def task_point(task: MetaData, old: ActionDistribution) -> Tensor:
+    def task_point(task: MetaData, old: Distribution) -> Tensor:
         new = inner_loop.adapted_distribution(meta_params, task)
-        divergence = weighted_mean(kl_divergence(old, new), task.post.weight)
+        divergence = weighted_mean(old.kl_divergence(new), task.post.weight)
         return torch.stack([_surrogate(new, task.post), divergence])
 
     return vmap(task_point)(chunk, old)
 
 
-def _surrogate(distribution: ActionDistribution, post: PolicyGradientBatch) -> Tensor:
+def _surrogate(distribution: Distribution, post: PolicyGradientBatch) -> Tensor:
     """J of one task: TRPO's likelihood-ratio surrogate (Schulman et al. 2015, eq. 14)."""
     return likelihood_ratio_surrogate(
-        log_prob(distribution, post.action), post.old_log_prob, post.advantage, post.weight
+        distribution.log_prob(post.action), post.old_log_prob, post.advantage, post.weight
     )

@@ -11,7 +11,7 @@ collected ``D_i,k``. ``theta'_i`` is recomputed from theta in every step. Data, 
 policies stay as they were sampled. With a log_prob inner surrogate and eta = 0 this is MAML-PPO.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -19,11 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
-from meta_rl.algorithms.inner_loop import (
-    AdaptationSettings,
-    InnerLoop,
-    policy_gradient_adaptation,
-)
+from meta_rl.algorithms.inner_loop import AdaptationSettings, InnerLoop, policy_gradient_adaptation
 from meta_rl.algorithms.meta_data import MetaData, mean_of_chunks, meta_data, split_tasks
 from meta_rl.algorithms.protocol import Metrics, Play, Quantities, TrainingContext
 from meta_rl.config import (
@@ -37,19 +33,14 @@ from meta_rl.config import (
     refused,
     setting,
 )
-from meta_rl.models.gaussian_policy import action_distribution, initial_params
+from meta_rl.distributions.protocol import Distribution
+from meta_rl.models.policy import action_distribution, initial_params
 from meta_rl.ops.adam import AdamMoments, adam_decrement, initial_moments
-from meta_rl.ops.gaussian import kl_divergence, log_prob
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import clipped_surrogate, likelihood_ratio_surrogate
-from meta_rl.ops.params import ravel, split_parameters, unravel
+from meta_rl.ops.params import ravel, unravel
 from meta_rl.ops.tracing import traced_when_frequent
-from meta_rl.types import (
-    ActionDistribution,
-    AlgorithmState,
-    Params,
-    RolloutBatch,
-)
+from meta_rl.types import AlgorithmState, Params, RolloutBatch
 
 # Adam's usual constants.
 _MOMENTUM_DECAY, _SECOND_MOMENT_DECAY, _EPSILON = 0.9, 0.999, 1e-8
@@ -193,24 +184,14 @@ class ProMP:
             state: theta and Adam's memory.
             chunks: the episodes, in parts of the tasks.
         """
-        mean, compiler = self.context.task_mean, self.context.compiler
-        gradients_of = traced_when_frequent(task_gradients, self.objective, compiler=compiler)
-        points_of = traced_when_frequent(task_points, self.objective, compiler=compiler)
-        old_of = traced_when_frequent(pre_distributions, self.objective, compiler=compiler)
         like, coefficient = state.params, state.memory["inner_kl_coefficient"]
+        old = self._of_chunks(pre_distributions, like, chunks)
+        theta = ravel(like)
         moments = AdamMoments(*(state.memory[name] for name in AdamMoments._fields))
-        with torch.no_grad():
-            old = [old_of(like, chunk) for chunk in chunks]
-        theta, norms, first = ravel(like), [], None
+        values, norms = [], []
         for _ in range(self.settings.num_epochs):
-            params = unravel(theta, like)
-            parts = [
-                gradients_of(params, chunk, old_chunk, coefficient)
-                for chunk, old_chunk in zip(chunks, old, strict=True)
-            ]
-            gradient = mean_of_chunks([part[0] for part in parts], mean)
-            first = mean_of_chunks([part[1] for part in parts], mean) if first is None else first
-            norms.append(torch.linalg.vector_norm(gradient))
+            parts = self._of_chunks(task_gradients, unravel(theta, like), chunks, old, coefficient)
+            gradient, value = (self._mean(part) for part in zip(*parts, strict=True))
             decrement, moments = adam_decrement(
                 -gradient,
                 moments,
@@ -220,30 +201,39 @@ class ProMP:
                 epsilon=_EPSILON,
             )
             theta = theta - decrement
+            values.append(value)
+            norms.append(torch.linalg.vector_norm(gradient))
         params = {name: value.clone() for name, value in unravel(theta, like).items()}
-        with torch.no_grad():
-            points = [
-                points_of(params, chunk, old_chunk)
-                for chunk, old_chunk in zip(chunks, old, strict=True)
-            ]
-        after, clipped_share, *inner_kl = mean_of_chunks(points, mean)
-        assert first is not None
+        after, share, *inner_kl = self._mean(self._of_chunks(task_points, params, chunks, old))
         if self.settings.inner_kl_target is not None and inner_kl:
             coefficient = adapted_coefficient(
                 coefficient, torch.stack(inner_kl), self.settings.inner_kl_target
             )
-        numbers = torch.stack([first, after, clipped_share, norms[0], norms[-1], *inner_kl])
-        before, after, clipped_share, norm, last_norm, *inner_kl = numbers.tolist()
-        metrics = {
-            "surrogate_before": before,
-            "surrogate_after": after,
-            "clipped_share": clipped_share,
-            "gradient_norm": norm,
-            "last_gradient_norm": last_norm,
-            "inner_kl": inner_kl,
-        }
+        # All at once: the host waits for the device once per meta-update.
+        numbers = torch.stack([values[0], after, share, norms[0], norms[-1], *inner_kl]).tolist()
+        names = ("objective_before", "surrogate_after", "clipped_share", "gradient_norm")
+        metrics = dict(zip((*names, "last_gradient_norm"), numbers[:5], strict=True))
         memory = moments._asdict() | {"inner_kl_coefficient": coefficient}
-        return AlgorithmState(params, memory), metrics
+        return AlgorithmState(params, memory), {**metrics, "inner_kl": numbers[5:]}
+
+    def _of_chunks(
+        self,
+        function: Callable[..., Any],
+        params: Params,
+        chunks: Sequence[MetaData],
+        old: Sequence[Any] | None = None,
+        *more: Tensor,
+    ) -> list[Any]:
+        """``function(objective, params, chunk, what is old of it, *more)`` of each chunk."""
+        fast = traced_when_frequent(function, self.objective, compiler=self.context.compiler)
+        with torch.no_grad():
+            if old is None:
+                return [fast(params, chunk) for chunk in chunks]
+            pairs = zip(chunks, old, strict=True)
+            return [fast(params, chunk, old_of_chunk, *more) for chunk, old_of_chunk in pairs]
+
+    def _mean(self, of_chunks: Sequence[Tensor]) -> Tensor:
+        return mean_of_chunks(of_chunks, self.context.task_mean)
 
     def adaptation_quantities(self, params: Params, episodes: RolloutBatch) -> Quantities:
         """What adapting computes, to find what went wrong first."""
@@ -253,16 +243,13 @@ class ProMP:
         self, state: AlgorithmState, episodes: Sequence[RolloutBatch]
     ) -> Quantities:
         """What the update computes of each task, to find what went wrong first."""
-        batches = [self.collect_and_adapt.batch(stage) for stage in episodes]
-        yield "an advantage", batches[-1].advantage
-        yield "a log-probability", batches[-1].old_log_prob
-        data = meta_data(batches, multi_step=self.objective.inner_loop.multi_step)
-        old = pre_distributions(self.objective, state.params, data)
-        coefficient = state.memory["inner_kl_coefficient"]
-        gradient, value = task_gradients(self.objective, state.params, data, old, coefficient)
-        yield "the meta-loss", value
-        for name, part in split_parameters(gradient, state.params).items():
-            yield f"the meta-gradient ({name})", part
+
+        def of_tasks(data: MetaData) -> tuple[Tensor, Tensor]:
+            old = pre_distributions(self.objective, state.params, data)
+            coefficient = state.memory["inner_kl_coefficient"]
+            return task_gradients(self.objective, state.params, data, old, coefficient)
+
+        return self.collect_and_adapt.update_quantities(state.params, episodes, of_tasks)
 
     @staticmethod
     def progress(record: Mapping[str, Any]) -> dict[str, str]:
@@ -275,11 +262,11 @@ class ProMP:
 
 def pre_distributions(
     objective: Objective, meta_params: Params, chunk: MetaData
-) -> tuple[ActionDistribution, ...]:
+) -> tuple[Distribution, ...]:
     """What the policies that collected ``pre`` did, for each inner step, [M, E, T, ...]."""
     inner_loop = objective.inner_loop
 
-    def of_task(task: MetaData) -> tuple[ActionDistribution, ...]:
+    def of_task(task: MetaData) -> tuple[Distribution, ...]:
         steps = inner_loop.adapted_params(meta_params, task)
         return _distributions_before_steps(inner_loop, steps, task)
 
@@ -290,7 +277,7 @@ def task_gradients(
     objective: Objective,
     meta_params: Params,
     chunk: MetaData,
-    old: tuple[ActionDistribution, ...],
+    old: tuple[Distribution, ...],
     coefficient: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Of each task of a chunk: gradient [M, N] and value [M] of the objective.
@@ -303,7 +290,7 @@ def task_gradients(
         coefficient: eta of each inner step, [K].
     """
 
-    def value(theta: Tensor, task: MetaData, old: tuple[ActionDistribution, ...]) -> Tensor:
+    def value(theta: Tensor, task: MetaData, old: tuple[Distribution, ...]) -> Tensor:
         surrogate, _, inner_kl = _parts(objective, unravel(theta, meta_params), task, old)
         if not len(inner_kl):
             return surrogate
@@ -314,11 +301,11 @@ def task_gradients(
 
 
 def task_points(
-    objective: Objective, meta_params: Params, chunk: MetaData, old: tuple[ActionDistribution, ...]
+    objective: Objective, meta_params: Params, chunk: MetaData, old: tuple[Distribution, ...]
 ) -> Tensor:
     """Of each task: J, the share of steps whose ratio is clipped, KL of each step: [M, 2 + K]."""
 
-    def point(task: MetaData, old: tuple[ActionDistribution, ...]) -> Tensor:
+    def point(task: MetaData, old: tuple[Distribution, ...]) -> Tensor:
         surrogate, clipped_share, inner_kl = _parts(objective, meta_params, task, old)
         return torch.cat([torch.stack([surrogate, clipped_share]), inner_kl])
 
@@ -338,12 +325,12 @@ def adapted_coefficient(coefficient: Tensor, inner_kl: Tensor, target: float) ->
 
 
 def _parts(
-    objective: Objective, meta_params: Params, task: MetaData, old: tuple[ActionDistribution, ...]
+    objective: Objective, meta_params: Params, task: MetaData, old: tuple[Distribution, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """J [], the share of clipped steps [] and the KL divergence of each inner step [K]."""
     inner_loop, post = objective.inner_loop, task.post
     steps = inner_loop.adapted_params(meta_params, task)
-    new_log_prob = log_prob(inner_loop.counted_distribution(steps, task), post.action)
+    new_log_prob = inner_loop.counted_distribution(steps, task).log_prob(post.action)
     arguments = (new_log_prob, post.old_log_prob, post.advantage, post.weight)
     if objective.clip_range is None:
         surrogate = likelihood_ratio_surrogate(*arguments)
@@ -352,14 +339,10 @@ def _parts(
         surrogate = clipped_surrogate(*arguments, clip_range=objective.clip_range)
         distance = (torch.exp(new_log_prob - post.old_log_prob) - 1.0).abs()
         share = weighted_mean((distance > objective.clip_range).to(distance.dtype), post.weight)
+    now = _distributions_before_steps(inner_loop, steps, task)
     divergences = [
-        weighted_mean(
-            kl_divergence(
-                before, action_distribution(inner_loop.policy, params, batch.observation)
-            ),
-            batch.weight,
-        )
-        for before, params, batch in zip(old, steps[:-1], task.pre, strict=True)
+        weighted_mean(before.kl_divergence(after), batch.weight)
+        for before, after, batch in zip(old, now, task.pre, strict=True)
     ]
     inner_kl = torch.stack(divergences) if divergences else surrogate.new_zeros(0)
     return surrogate, share, inner_kl
@@ -367,7 +350,7 @@ def _parts(
 
 def _distributions_before_steps(
     inner_loop: InnerLoop, steps: Sequence[Params], task: MetaData
-) -> tuple[ActionDistribution, ...]:
+) -> tuple[Distribution, ...]:
     """What the policy before each inner step would do at the observations of that step."""
     return tuple(
         action_distribution(inner_loop.policy, params, batch.observation)

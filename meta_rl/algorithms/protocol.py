@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from meta_rl.ops.tracing import Compiler
-from meta_rl.types import AlgorithmState, Params, RolloutBatch, SupervisedBatch
+from meta_rl.types import AlgorithmState, Carry, Params, RolloutBatch, SupervisedBatch
 
 TaskMean = Callable[[Tensor, int], Tensor]
 """(sum over this process's tasks, how many they are) -> mean over the tasks of the meta-batch."""
@@ -68,7 +68,7 @@ class Play(Protocol):
 
     num_tasks: int
 
-    def __call__(self, params: Params, carry: Any = ()) -> RolloutBatch:
+    def __call__(self, params: Params, carry: Carry = ()) -> RolloutBatch:
         """One stage: all episodes of every task, with new initial states and new noise.
 
         Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meta_rl.cli.exits import fail, one_sentence_errors, remember_signals
-from meta_rl.cli.trust import Trust, allow_module
+from meta_rl.cli.trust import Trust, allow_module, trust_before_loading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +65,7 @@ def sweep(
         from meta_rl.runs.trusted_runs import run_of_file
 
         name, settings = split_arguments("sweep", arguments or [])
+        trust_before_loading(name, trust=trust)
         plan = make_plan(name, settings)
         allow_module(plan.runs[0].config, run_of_file(Path(name)), settings, trust=trust)
     if slurm_option and not slurm:

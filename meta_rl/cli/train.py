@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
-from meta_rl.cli.trust import Trust, allow_module
+from meta_rl.cli.trust import Trust, allow_module, trust_before_loading
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     """Meta-train a policy, or continue a run."""
     with one_sentence_errors():
         from meta_rl.cli.config_argument import split_arguments
-        from meta_rl.config import ConfigError, config_to_yaml, load_config
+        from meta_rl.config import ConfigError, config_with_comments, load_config
         from meta_rl.launch.lifeline import end_with_starter
         from meta_rl.runs.trusted_runs import run_of_file
 
@@ -42,11 +42,12 @@ def train(
             name, overrides = split_arguments("train", arguments or [])
         if resume is not None and not Path(name).is_file():
             raise ConfigError(f"{resume} is not a run directory: it holds no config.yaml")
+        trust_before_loading(name, trust=trust)
         config = load_config(name, overrides)
         if resume is not None and config.run.dir is not None:
             raise ConfigError(f"run.dir cannot be changed: --resume goes on in {resume}")
         if print_config:
-            typer.echo(config_to_yaml(config), nl=False)
+            typer.echo(config_with_comments(config), nl=False)
             return
         allow_module(config, resume or run_of_file(Path(name)), overrides, trust=trust)
 

@@ -1,4 +1,4 @@
-"""Whether a command may import the module that settings name for their environment."""
+"""Whether a command may import the modules that settings name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +13,30 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Import the Python module that a run names for its environment, though the run was "
-        "not started here.",
+        help="Import the Python modules that a run names for its environment and its algorithm, "
+        "though the run was not started here.",
     ),
 ]
+
+
+def trust_before_loading(config: str, *, trust: bool) -> None:
+    """Lets a run's algorithm be imported, which is needed to know what its settings are.
+
+    Args:
+        config: the file that settings are loaded from, or a preset.
+        trust: the user trusts the run.
+    """
+    from meta_rl.runs.trusted_runs import run_of_file, trust_files
+
+    file = Path(config)
+    if trust and file.is_file() and run_of_file(file) is not None:
+        trust_files(file)
 
 
 def allow_module(
     config: "AnyConfig", run: Path | None, overrides: Sequence[str], *, trust: bool
 ) -> None:
-    """Lets a module be imported that the user has named, or that is of a run which is trusted.
+    """Lets an environment's module be imported that the user has named, or a trusted run.
 
     Args:
         config: the settings.

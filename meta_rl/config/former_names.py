@@ -1,7 +1,10 @@
-"""Settings that earlier versions called otherwise: old runs and habits go on working."""
+"""Settings of earlier versions: old runs and habits go on working."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from meta_rl.config.kinds import fields_of
+from meta_rl.config.schema import RunKind
 
 FORMER_NAMES = {
     "rollout.meta_batch_size": "run.meta_batch_size",
@@ -9,6 +12,14 @@ FORMER_NAMES = {
     "meta_update.method": "algorithm.name",
 }
 """Present names by former ones."""
+_NEUTRAL = {
+    "adaptation.optimiser": "sgd",
+    "adaptation.examples_per_step": None,
+    "meta_update.gradient_weights": None,
+    "adaptation.first_order": False,
+}
+"""Every supervised run once had these settings of MAML and of Reptile, at these values if they were
+those of the other one."""
 
 
 def with_present_names(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,3 +53,21 @@ def with_present_sources(sources: Mapping[tuple[str, ...], str]) -> dict[tuple[s
         if source is not None:
             present[tuple(name.split("."))] = source
     return present
+
+
+def without_neutral_settings(settings: Mapping[str, Any], kind: type[RunKind]) -> dict[str, Any]:
+    """Leaves out what an earlier version wrote down and the run's algorithm does not have.
+
+    Args:
+        settings: sections by name; what is no mapping stays as it is.
+        kind: of the run.
+    """
+    kept = dict(settings)
+    for name in _NEUTRAL.keys() - fields_of(kind).keys():
+        section, key = name.split(".")
+        values = kept.get(section)
+        if section in kind.model_fields and isinstance(values, Mapping) and key in values:
+            is_neutral = type(values[key]) is type(_NEUTRAL[name]) and values[key] == _NEUTRAL[name]
+            if is_neutral:
+                kept[section] = {other: values[other] for other in values if other != key}
+    return kept

@@ -35,20 +35,33 @@ def kind_of_run(kind: type[RunKind], algorithm: str) -> type[Any]:
             has a name that is taken.
     """
     found = algorithm_class(algorithm)
-    learns_from = getattr(found, "learns_from", None)
-    wanted = "episodes" if kind is Config else "examples"
-    if learns_from != wanted:
+    learns_from, rules = getattr(found, "learns_from", None), getattr(found, "rules", ())
+    if learns_from not in ("episodes", "examples"):
         raise ValueError(
-            f"algorithm.name={algorithm} learns from {learns_from}, and these tasks give {wanted}"
+            f"algorithm.name={algorithm}: learns_from should be episodes or examples, "
+            f"but is {learns_from}"
         )
+    if learns_from != kind.tasks_give:
+        raise ValueError(
+            f"algorithm.name={algorithm} learns from {learns_from}, and these tasks give "
+            f"{kind.tasks_give}"
+        )
+    if not isinstance(rules, tuple | list) or not all(map(callable, rules)):
+        raise ValueError(f"algorithm.name={algorithm}: rules should be a tuple of functions")
     sections = sections_of(algorithm, found)
     for name in sections:
-        if name in kind.model_fields:
-            raise ValueError(f"algorithm.name={algorithm}: the section {name} is there already")
+        if name in kind.model_fields or hasattr(kind, name):
+            raise ValueError(f"algorithm.name={algorithm}: a section cannot be called {name}")
     fields: dict[str, Any] = {name: (section, section()) for name, section in sections.items()}
     made = create_model(f"{kind.__name__}Of{found.__name__}", __base__=kind, **fields)
-    made.algorithm_rules = tuple(getattr(found, "rules", ()))
+    made.algorithm_rules = tuple(rules)
     return made
+
+
+def section_names(kind: type[RunKind]) -> list[str]:
+    """The sections in the order in which they are written: the tasks first, the run last."""
+    ends = (kind.task_section, "run")
+    return [ends[0], *(name for name in kind.model_fields if name not in ends), ends[1]]
 
 
 def section_fields(section: Any) -> dict[str, Any]:
@@ -66,8 +79,8 @@ def fields_of(kind: type[RunKind]) -> dict[str, Any]:
     """The field of every setting, by dotted name."""
     return {
         f"{section}.{key}": field
-        for section, group in kind.model_fields.items()
-        for key, field in section_fields(group.annotation).items()
+        for section in section_names(kind)
+        for key, field in section_fields(kind.model_fields[section].annotation).items()
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from meta_rl.config.algorithm import algorithms_with
 from meta_rl.config.closest import did_you_mean
 from meta_rl.config.kinds import defaults_of, setting_names
 from meta_rl.config.rules import RawSettings, contradictions
@@ -80,6 +81,10 @@ def _describe(detail: ErrorDetails, kind: type[RunKind]) -> str:
     if detail["type"] == "missing":
         return f"{name} is required"
     if detail["type"] == "extra_forbidden":
+        others = algorithms_with(name, kind.tasks_give)
+        if others:
+            part = "setting" if "." in name else "section"
+            return f"{name} is a {part} of algorithm.name={' or '.join(others)}"
         return f"{name} is not a setting{_nearest_setting(name, kind)}"
     if detail["type"] == "invalid_key":
         return f"{name} is not a setting: names should be text"

@@ -1,7 +1,7 @@
 """The settings of a run of reinforcement learning, but for those that its algorithm brings."""
 
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -24,6 +24,11 @@ class EnvConfig(Section):
         False,
         meaning="Append the task to each observation, as an oracle sees it.",
         effect=Effect.PROBLEM,
+    )
+    flatten_observations: bool = Field(
+        default=False,
+        description="Make a vector of a user's observation of another form: of dictionaries and "
+        "tuples, of pictures (bytes become numbers in [0, 1]), of choices (a one among zeros).",
     )
 
     @field_validator("options")
@@ -66,8 +71,7 @@ class PolicyConfig(Section):
     )
     normalise_observations: bool = setting(
         False,
-        meaning="Scale observations by the mean and standard deviation of all training steps "
-        "so far, clipped to +-10; the statistics are part of the checkpoint.",
+        meaning="Scale observations by the running mean and standard deviation, clipped to +-10.",
         effect=Effect.PROBLEM,
     )
 
@@ -88,8 +92,7 @@ class RolloutConfig(Section):
     )
     standardise_advantages: bool = setting(
         True,
-        meaning="Give each task's advantages mean 0 and standard deviation 1; without it, "
-        "inner_step_size has to suit the scale of the returns.",
+        meaning="Give each task's advantages mean 0 and standard deviation 1.",
     )
     num_threads: Count = setting(
         0,
@@ -179,6 +182,7 @@ class RunKind(Section):
         task_section: the section that says what the tasks are, which other kinds do not have.
         shown_of_tasks: settings of what a network is shown of a task, which stays the same task.
         tasks_are_exchangeable: whether a model can be evaluated on tasks of other settings.
+        tasks_give: what algorithms learn from, ``"episodes"`` or ``"examples"``.
         rules: what settings must hold together.
         algorithm_rules: what those that the algorithm brings must hold.
     """
@@ -186,13 +190,19 @@ class RunKind(Section):
     task_section: ClassVar[str]
     shown_of_tasks: ClassVar[tuple[str, ...]] = ()
     tasks_are_exchangeable: ClassVar[bool] = False
+    tasks_give: ClassVar[str]
     rules: ClassVar[tuple[Rule, ...]] = ()
     algorithm_rules: ClassVar[tuple[Rule, ...]] = ()
 
     run: RunConfig = RunConfig()
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The sections that the algorithm brings, which it knows the types of."""
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """Classes that are made for an algorithm have no name to be pickled by: ranks send values."""
+        """Classes that are made for an algorithm have no name to be pickled by: values are sent."""
         from meta_rl.config.loading import config_from_mapping
 
         return config_from_mapping, (self.model_dump(mode="json"), "another rank")
@@ -210,6 +220,7 @@ class Config(RunKind):
 
     task_section: ClassVar[str] = "env"
     shown_of_tasks: ClassVar[tuple[str, ...]] = ("env.observe_task",)
+    tasks_give: ClassVar[str] = "episodes"
     rules: ClassVar[tuple[Rule, ...]] = (not_greater("policy.min_std", "policy.init_std"),)
 
     env: EnvConfig

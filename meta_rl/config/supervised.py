@@ -162,6 +162,7 @@ class SupervisedConfig(RunKind):
     """What runs on sinusoids and on images have in common."""
 
     tasks_are_exchangeable: ClassVar[bool] = True
+    tasks_give: ClassVar[str] = "examples"
 
     algorithm: SupervisedAlgorithmConfig = SupervisedAlgorithmConfig()
     run: SupervisedRunConfig = SupervisedRunConfig()

@@ -223,7 +223,7 @@ def chosen_test_tasks(config: AnyConfig, choice: TaskChoice) -> TestTasks:
         chosen, origin = choose_tasks(env, choice, config)
         warnings = (
             extrapolation_warning(env, chosen),
-            evaluation_note(config, env.single_observation_space.shape[0]),
+            evaluation_note(config, env.observation_size),
         )
         names = env.task_parameter_names
     kept = tuple(warning for warning in warnings if warning)

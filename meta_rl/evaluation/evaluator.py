@@ -18,7 +18,7 @@ from meta_rl.problems.rl import (
     evaluation_context,
     initial_state,
     make_algorithm,
-    make_policy,
+    policy_for,
 )
 from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.rollouts.environments import ShardedEnv, make_env
@@ -109,7 +109,7 @@ def evaluate_episodes(saved: SavedModel, tasks: np.ndarray | None, env: ShardedE
     config = saved.config
     assert isinstance(config, Config)
     device = resolve_device(config.run.device)
-    policy = make_policy(config, env, device)
+    policy = policy_for(config, env, device)
     algorithm = make_algorithm(config, policy, evaluation_context(config, device))
     state = saved.state(initial_state(config, algorithm, env), device)
     streams = RandomStreams(config.evaluation.seed, Split.TEST, meta_iteration=0)

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 import meta_rl
-from meta_rl.runs.checkpoint import CheckpointError
+from meta_rl.runs.best_checkpoint import CheckpointError
 
 PACKAGED_RUNS = Path(meta_rl.__file__).parent / "pretrained"
 

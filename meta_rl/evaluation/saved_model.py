@@ -18,12 +18,13 @@ from meta_rl.config import (
     load_config,
 )
 from meta_rl.config import with_settings as sections_with
-from meta_rl.problems.rl import evaluation_context, initial_state, make_algorithm, make_policy
+from meta_rl.problems.rl import evaluation_context, initial_state, make_algorithm, policy_for
 from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.rollouts.environments import make_env
-from meta_rl.runs.checkpoint import checkpoint_path, load_checkpoint, read_best
+from meta_rl.runs.best_checkpoint import checkpoint_path, read_best
+from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runs.trainer_state import TrainerState, kept_memory, restored_model
-from meta_rl.runs.trusted_runs import check_trusted, trust_run
+from meta_rl.runs.trusted_runs import check_trusted, trust_files
 from meta_rl.types import Params
 
 
@@ -68,17 +69,19 @@ def load_model(path: Path, *, trust: bool = False) -> SavedModel:
     Args:
         path: a run directory (where nothing was evaluated yet, the newest checkpoint counts), or
             a checkpoint's folder.
-        trust: the module that its settings name may be imported, now and later.
+        trust: the modules that its settings name may be imported, now and later.
 
     Raises:
         CheckpointError: there is no checkpoint, or none that can be read.
         UntrustedRunError: its settings name a module, and the run was not started here.
     """
+    if trust:
+        trust_files(path)
     best = read_best(path)
     source = path if best is None else checkpoint_path(path, best.meta_iteration)
     checkpoint = load_checkpoint(source)
     config = settings_of_run(path, checkpoint.config)
-    (trust_run if trust else check_trusted)(path, config)
+    check_trusted(path, config)
     return SavedModel(
         path,
         checkpoint.meta_iteration,
@@ -134,7 +137,7 @@ def untrained_model(saved: SavedModel) -> SavedModel:
     if isinstance(config, Config):
         with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
             device = torch.device("cpu")
-            policy = make_policy(config, env, device)
+            policy = policy_for(config, env, device)
             context = evaluation_context(config, device)
             initial = initial_state(config, make_algorithm(config, policy, context), env)
     else:

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from meta_rl.config import load_config
 from meta_rl.launch.index import SweepRun
 from meta_rl.launch.lifeline import LIFELINE
 from meta_rl.runs.atomic_files import open_own_file
-from meta_rl.runs.trusted_runs import id_with_module
+from meta_rl.runs.trusted_runs import modules_of_file
 
 _ERROR = "Error: "
 
@@ -106,10 +105,9 @@ class TrainingProcess:
 
 
 def _arguments(run: SweepRun) -> Sequence[str]:
-    config = load_config(str(run.settings_file))
-    # The command of the sweep has named the environment, so that of a run may name it, too.
-    env_id = id_with_module(config)
-    named = [] if env_id is None else [f"env.id={json.dumps(env_id)}"]
+    # The command of the sweep has named the modules, so that of a run may name them, too.
+    modules = modules_of_file(run.settings_file)
+    named = [f"{name}={json.dumps(module)}" for name, module in modules.items()]
     if run.path.exists():
         return ["--resume", str(run.path.absolute()), *named]
     # JSON's strings are YAML's.

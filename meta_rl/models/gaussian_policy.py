@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from meta_rl.distributions.diagonal_gaussian import DiagonalGaussian
 from meta_rl.models.mlp import MLP
-from meta_rl.types import ActionDistribution, Params
+from meta_rl.types import Carry
 
 
 class GaussianPolicy(nn.Module):
@@ -42,19 +42,8 @@ class GaussianPolicy(nn.Module):
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(init_std)))
         self.min_log_std = math.log(min_std)
 
-    def forward(self, observation: Tensor) -> ActionDistribution:
-        """[..., O] -> mean and log_std, both [..., A]."""
+    def forward(self, observation: Tensor, carry: Carry) -> tuple[DiagonalGaussian, Carry]:
+        """[..., O] -> mean and log_std, both [..., A]; there is no memory to carry."""
         mean = self.mean(observation)
-        return ActionDistribution(mean, self.log_std.clamp(min=self.min_log_std).expand_as(mean))
-
-
-def action_distribution(
-    policy: nn.Module, params: Params, observation: Tensor
-) -> ActionDistribution:
-    """The policy's output under ``params`` in place of its own parameters."""
-    return functional_call(policy, params, (observation,))
-
-
-def initial_params(policy: nn.Module) -> Params:
-    """A copy of the module's parameters as the explicit argument that everything here takes."""
-    return {name: value.detach().clone() for name, value in policy.named_parameters()}
+        log_std = self.log_std.clamp(min=self.min_log_std).expand_as(mean)
+        return DiagonalGaussian(mean, log_std), carry

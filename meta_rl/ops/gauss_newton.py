@@ -1,18 +1,20 @@
 """Curvature of a divergence between outputs, from first derivatives of the outputs alone."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.func import vjp
+from torch.utils._pytree import tree_map
 
-from meta_rl.types import ActionDistribution
+Outputs = TypeVar("Outputs")
 
 
 def gauss_newton_product(
-    outputs: Callable[[Tensor], ActionDistribution],
+    outputs: Callable[[Tensor], Outputs],
     vector: Tensor,
-    output_curvature: Callable[[ActionDistribution, ActionDistribution], ActionDistribution],
+    output_curvature: Callable[[Outputs, Outputs], Outputs],
 ) -> Callable[[Tensor], Tensor]:
     """Returns ``v -> J^T F J v``, J the Jacobian of ``outputs`` at ``vector``.
 
@@ -25,8 +27,7 @@ def gauss_newton_product(
     it is ``J v`` for any u.
 
     Args:
-        outputs: vector [N] -> distribution parameters of any shape; may itself contain
-            gradients.
+        outputs: vector [N] -> a pytree of tensors of any shape; may itself contain gradients.
         vector: [N], the point.
         output_curvature: (outputs, tangent) -> F tangent.
 
@@ -35,7 +36,7 @@ def gauss_newton_product(
     """
     # [:2] for the type checker: there is a third entry only with has_aux.
     primal, pull_back = vjp(outputs, vector)[:2]
-    cotangent = ActionDistribution(*(torch.zeros_like(x) for x in primal))
+    cotangent = tree_map(torch.zeros_like, primal)
     push_forward = vjp(lambda u: pull_back(u)[0], cotangent)[1]
 
     def product(v: Tensor) -> Tensor:

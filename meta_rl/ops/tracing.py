@@ -80,43 +80,46 @@ def traced_at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def traced_in_two(
-    make: Callable[..., Callable[[Tensor], Any]],
+    make: Callable[..., Callable[..., Any]],
     arguments: Sequence[Any],
-    example: Tensor,
+    *examples: Tensor,
     compiler: Compiler | None = None,
-) -> Callable[..., Callable[[Tensor], Any]]:
-    """``make``, with ``make(*arguments)(x)`` traced and parted at what x has an influence on.
+) -> Callable[..., Callable[..., Any]]:
+    """``make``, with ``make(*arguments)(*xs)`` traced and parted at what xs have an influence on.
 
-    What it has none on is computed once for all x. ``make`` alone would do part of that, and would
-    need autograd's graphs for the rest.
+    What they have none on is computed once for all xs. ``make`` alone would do part of that, and
+    would need autograd's graphs for the rest.
 
     Args:
-        make: (pytrees of tensors) -> function of a tensor, with a tensor or several as its result.
+        make: (pytrees of tensors) -> function of tensors, with a pytree as its result.
         arguments: such as ``make`` will be called with, see ``traced``.
-        example: such as x will be.
+        *examples: such as xs will be.
         compiler: what makes the two parts faster.
     """
     leaves, structure = tree_flatten(tuple(arguments))
+    num_leaves = len(leaves)
 
     def whole(*tensors: Tensor) -> Any:
-        return make(*tree_unflatten(list(tensors[:-1]), structure))(tensors[-1])
+        made = make(*tree_unflatten(list(tensors[:num_leaves]), structure))
+        return made(*tensors[num_leaves:])
 
     make_fast: Callable[[GraphModule], Callable[..., Any]] = compiler or _in_place
-    before, after = map(make_fast, _parted(_functional_trace(whole, *leaves, example)))
+    trace = _functional_trace(whole, *leaves, *examples)
+    before, after = map(make_fast, _parted(trace, len(examples)))
 
-    def make_traced(*arguments: Any) -> Callable[[Tensor], Any]:
+    def make_traced(*arguments: Any) -> Callable[..., Any]:
         # By the names that the example had, whatever the order of the entries of a dictionary.
         kept = before(*tree_flatten_spec(arguments, structure))
-        return lambda x: after(*kept, x)
+        return lambda *xs: after(*kept, *xs)
 
     return make_traced
 
 
-def _parted(whole: GraphModule) -> tuple[GraphModule, GraphModule]:
-    """Cuts a graph at its last argument x: (others) -> what is kept, and (*kept, x) -> result."""
+def _parted(whole: GraphModule, num_xs: int) -> tuple[GraphModule, GraphModule]:
+    """Cuts a graph at its last arguments: (others) -> what is kept, and (*kept, *xs) -> result."""
     *nodes, output = whole.graph.nodes
-    x = [node for node in nodes if node.op == "placeholder"][-1]
-    influenced = {x}
+    xs = [node for node in nodes if node.op == "placeholder"][-num_xs:]
+    influenced = set(xs)
     for node in nodes:
         if not influenced.isdisjoint(node.all_input_nodes):
             influenced.add(node)
@@ -131,9 +134,9 @@ def _parted(whole: GraphModule) -> tuple[GraphModule, GraphModule]:
         if node not in influenced:
             copies[node] = before.node_copy(node, copies.__getitem__)
     before.output(tuple(copies[node] for node in kept))
-    copies = {node: after.placeholder(node.name) for node in (*kept, x)}
+    copies = {node: after.placeholder(node.name) for node in (*kept, *xs)}
     for node in nodes:
-        if node in influenced and node is not x:
+        if node in influenced and node not in xs:
             copies[node] = after.node_copy(node, copies.__getitem__)
     after.output(map_arg(output.args[0], copies.__getitem__))
     return GraphModule(whole, before), GraphModule(whole, after)
@@ -169,7 +172,7 @@ def traced_in_two_when_frequent(
     directly = partial(make, *first_arguments)
 
     def trace(*arguments: Any) -> Callable[..., Any]:
-        fast = traced_in_two(directly, arguments[:-1], arguments[-1], compiler)
+        fast = traced_in_two(directly, arguments[:-1], arguments[-1], compiler=compiler)
         return lambda *arguments: fast(*arguments[:-1])
 
     return _Frequent(

@@ -55,5 +55,5 @@ def evaluate(
     episodes = algorithm.adapt(learned, play, num_steps)
     stages = checked_stages(name, episodes, RolloutBatch, num_steps)
     seeds = [play.reset_seeds(stage) for stage in range(len(stages))]
-    step_sizes = getattr(algorithm, "step_sizes", lambda num_steps: [])(num_steps)
-    return Evaluation(stages, np.stack(seeds), list(step_sizes))
+    step_sizes: list[float] = getattr(algorithm, "step_sizes", lambda num_steps: [])(num_steps)
+    return Evaluation(stages, np.stack(seeds), step_sizes)

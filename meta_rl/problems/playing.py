@@ -21,7 +21,7 @@ from meta_rl.rollouts.environments import EnvironmentFault, ShardedEnv
 from meta_rl.rollouts.sharded_env import collect_sharded
 from meta_rl.runtime.seeding import RandomStreams
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.types import Params, RolloutBatch
+from meta_rl.types import Carry, Params, RolloutBatch
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TaskPlay:
         self.seen: list[RolloutBatch] = []
         self._params: Params | None = None
 
-    def __call__(self, params: Params, carry: Any = ()) -> RolloutBatch:
+    def __call__(self, params: Params, carry: Carry = ()) -> RolloutBatch:
         """See ``Play``.
 
         Raises:
@@ -121,25 +121,23 @@ class TaskPlay:
         """Index of a task -> its name."""
         return task_namer(self._tasks, self._env.task_parameter_names)
 
-    def _collect(self, stage: int, params: Params, carry: Any) -> RolloutBatch:
+    def _collect(self, stage: int, params: Params, carry: Carry) -> RolloutBatch:
         rollouts, env = self._rollouts, self._env
         shape = (self.num_tasks, rollouts.episodes_per_task, rollouts.horizon)
         device = next(iter(params.values())).device
-        del carry
         return collect_sharded(
             rollouts.policy,
             params,
             env,
             self._tasks,
             reset_seeds=self._streams.reset_seeds(stage, *shape[:2]),
-            noise=self._streams.action_noise(
-                stage, (*shape, env.single_action_space.shape[0]), device
-            ),
+            noise=self._streams.action_noise(stage, (*shape, env.action_size), device),
             normaliser=self._normaliser,
+            carry=carry,
         )
 
     def _check_params(self, params: Params) -> None:
-        like = dict(self._rollouts.policy.named_parameters())
+        like: Params = {**dict(self._rollouts.policy.named_parameters())}
         check_played_params(self._name, params, like, self.num_tasks)
         if all_finite(params.values()):
             return

@@ -21,24 +21,34 @@ class Problem(Protocol):
     """Tasks that are drawn, played or batched, and scored; a context manager.
 
     Attributes:
-        config: the settings.
         ranks: the processes that share the tasks.
         device: where tensors live.
-        title: what is trained, in a word.
-        task_parameter_names: names of the entries of a task.
-        value_names: the last columns of ``evaluation.csv``.
-        row_format: what the screen shows of a meta-iteration.
         notify: takes a line for the user.
     """
 
-    config: AnyConfig
     ranks: Ranks
     device: torch.device
-    title: str
-    task_parameter_names: tuple[str, ...]
-    value_names: tuple[str, ...]
-    row_format: RowFormat
     notify: Callable[[str], None]
+
+    @property
+    def config(self) -> AnyConfig:
+        """The settings."""
+
+    @property
+    def title(self) -> str:
+        """What is trained, in a word."""
+
+    @property
+    def task_parameter_names(self) -> tuple[str, ...]:
+        """Names of the entries of a task."""
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """The last columns of ``evaluation.csv``."""
+
+    @property
+    def row_format(self) -> RowFormat:
+        """What the screen shows of a meta-iteration."""
 
     def initial_state(self) -> TrainerState:
         """The state before any meta-update, a function of the settings alone."""

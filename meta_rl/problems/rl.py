@@ -18,8 +18,8 @@ from meta_rl.curves.adaptation_curve import (
     value_names,
 )
 from meta_rl.curves.episode_summary import EpisodeSummary, episode_summary, joined_summary
-from meta_rl.models.gaussian_policy import GaussianPolicy
 from meta_rl.models.observation_normaliser import observation_normaliser
+from meta_rl.models.policy import make_policy
 from meta_rl.ops.moments import Moments, joined_moments, no_moments
 from meta_rl.problems.algorithm_results import checked_initial_state, checked_update, not_finite
 from meta_rl.problems.baseline_note import evaluation_note, training_note
@@ -36,7 +36,7 @@ from meta_rl.problems.playing import Rollouts, TaskPlay
 from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.rollouts.sampler import NumericalError
-from meta_rl.runs.progress import Cell, RowFormat, format_returns, seconds_cell
+from meta_rl.runs.progress import Cell, RowFormat, Shown, format_returns, seconds_cell
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.device import resolve_device
@@ -92,7 +92,7 @@ class RLProblem:
             check=True,
         )
         self._evaluation_env: ShardedEnv | None = None
-        self.policy = make_policy(config, self.env, self.device)
+        self.policy = policy_for(config, self.env, self.device)
         self.algorithm = make_algorithm(config, self.policy, self._context())
 
     @property
@@ -108,7 +108,7 @@ class RLProblem:
     @property
     def row_format(self) -> RowFormat:
         """Returns while adapting, what the algorithm shows, and the cost."""
-        show = getattr(self.algorithm, "progress", lambda record: {})
+        show: Shown = getattr(self.algorithm, "progress", lambda record: {})
 
         def cells(record: Mapping[str, Any]) -> list[Cell]:
             returns = format_returns(record["train_return"], record["train_return_interval"])
@@ -128,7 +128,7 @@ class RLProblem:
 
     def warnings(self) -> Sequence[str]:
         """Where the baseline has too few steps for its features."""
-        size = self.env.single_observation_space.shape[0]
+        size = self.env.observation_size
         notes = (note(self.config, size) for note in (training_note, evaluation_note))
         return [note for note in notes if note]
 
@@ -235,11 +235,12 @@ class RLProblem:
         raise NumericalError(f"{metric} is not finite, although what it is of each task here is")
 
 
-def make_policy(config: Config, env: ShardedEnv, device: torch.device) -> nn.Module:
+def policy_for(config: Config, env: ShardedEnv, device: torch.device) -> nn.Module:
     """The policy that fits the environment, with its initial parameters."""
-    return GaussianPolicy(
-        env.single_observation_space.shape[0],
-        env.single_action_space.shape[0],
+    return make_policy(
+        env.observation_size,
+        env.action_size,
+        env.num_choices,
         hidden_sizes=config.policy.hidden_sizes,
         activation=config.policy.activation,
         output_scale=config.policy.output_scale,
@@ -265,7 +266,7 @@ def initial_state(config: Config, algorithm: Any, env: ShardedEnv) -> TrainerSta
     learned = checked_initial_state(config.algorithm.name, algorithm.initial_state(generator))
     moments = None
     if config.policy.normalise_observations:
-        moments = no_moments(env.single_observation_space.shape[0])
+        moments = no_moments(env.observation_size)
     return TrainerState(learned, observation_moments=moments)
 
 

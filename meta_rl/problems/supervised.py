@@ -28,7 +28,7 @@ from meta_rl.problems.rl import steps_per_chunk
 from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.problems.task_sources import FewShotSource, SineSource, TaskSource
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
-from meta_rl.runs.progress import Cell, RowFormat, format_ends, seconds_cell
+from meta_rl.runs.progress import Cell, RowFormat, Shown, format_ends, seconds_cell
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.device import resolve_device
@@ -127,7 +127,7 @@ class SupervisedProblem:
     @property
     def row_format(self) -> RowFormat:
         """The loss after adapting, what the algorithm shows, and the cost."""
-        show = getattr(self.algorithm, "progress", lambda record: {})
+        show: Shown = getattr(self.algorithm, "progress", lambda record: {})
 
         def cells(record: Mapping[str, Any]) -> list[Cell]:
             return [

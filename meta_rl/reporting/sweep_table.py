@@ -13,7 +13,7 @@ from meta_rl.evaluation.evaluation_summary import (
 from meta_rl.launch.index import SweepRun
 from meta_rl.launch.plan import short_labels
 from meta_rl.reporting.shown_steps import shown_steps
-from meta_rl.runs.checkpoint import read_best
+from meta_rl.runs.best_checkpoint import read_best
 from meta_rl.runs.evaluation_table import read_test_scores
 from meta_rl.runs.plain_line import PlainTable, print_line, print_table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from meta_rl.config import load_config
 from meta_rl.runs.run_directory import is_finished
-from meta_rl.runs.wandb_sink import WandbSink
+from meta_rl.runs.sinks.wandb_sink import WandbSink
 
 
 def send_films(run_directory: Path, folder: Path, note: Callable[[str], None]) -> None:

@@ -1,17 +1,26 @@
 """The policies of a shard of tasks choose actions, on the CPU or on a GPU."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map, tree_unflatten
 
+from meta_rl.distributions.protocol import Distribution
 from meta_rl.ops.cuda_graphs import record_graph, streams_of
-from meta_rl.rollouts.batched_policy import batched_policy, batched_policy_of_params
-from meta_rl.types import Params
+from meta_rl.rollouts.batched_policy import (
+    CarryKind,
+    batched_policy,
+    carry_where,
+    drawing_policy,
+)
+from meta_rl.types import Carry, Params
+
+NO_CARRY = CarryKind.of(())
 
 
 class RolloutShape(NamedTuple):
@@ -24,6 +33,20 @@ class RolloutShape(NamedTuple):
     action_size: int
 
 
+class Drawn(NamedTuple):
+    """The actions of a rollout.
+
+    Attributes:
+        action: [T, M, E, A].
+        log_prob: of the actions, [T, M, E].
+        carry: what is remembered after the last step of each episode, [M, E, ...].
+    """
+
+    action: Tensor
+    log_prob: Tensor
+    carry: Carry
+
+
 class Actor(Protocol):
     """Chooses the actions of one time step after another.
 
@@ -34,45 +57,63 @@ class Actor(Protocol):
 
     pinned: bool
 
-    def act(self, t: int, observation_MEO: Tensor) -> np.ndarray:
-        """The actions of time step t, [M * E, A], on the host and until the next call."""
+    def act(self, t: int, observation_MEO: Tensor, running_ME: Tensor) -> np.ndarray:
+        """The actions of time step t, [M * E, A], on the host and until the next call.
+
+        Only the policies of running episodes go on remembering.
+        """
 
     def act_from(self, t: int, observation_MEO: Tensor) -> None:
-        """Draws the actions of all time steps from t on, which see the same observations."""
+        """Draws the actions of all time steps from t on, which see the same observations.
 
-    def drawn(self) -> tuple[Tensor, Tensor]:
-        """Actions and log_std of all time steps, [T, M, E, A], where the parameters are."""
+        No episode is running any more, so that what is remembered stays the same too.
+        """
+
+    def drawn(self) -> Drawn:
+        """What was drawn at all time steps, where the parameters are."""
 
 
 def make_actor(
-    policy: nn.Module, params: Params, noise_TMEA: Tensor, observation_size: int, shard: int
+    policy: nn.Module,
+    params: Params,
+    noise_TMEA: Tensor,
+    observation_size: int,
+    shard: int,
+    carry: Carry,
 ) -> Actor:
     """An actor for one rollout.
 
     Args:
-        policy: maps observations to an ``ActionDistribution``.
+        policy: see ``models/policy.py``.
         params: the tasks' parameters, [M, ...].
         noise_TMEA: standard normal, on their device and of their type.
         observation_size: O.
         shard: on a GPU, shards that act at the same time have different memory.
+        carry: what the policies remember before the first step, [M, E, ...].
     """
     horizon, num_tasks, num_episodes, action_size = noise_TMEA.shape
     shape = RolloutShape(horizon, num_tasks, num_episodes, observation_size, action_size)
     if noise_TMEA.device.type == "cpu":
-        return HostActor(policy, shape, params, noise_TMEA)
-    actor = _device_actor(policy, shape, noise_TMEA.dtype, noise_TMEA.device, shard)
-    actor.begin(params, noise_TMEA)
+        return HostActor(policy, shape, params, noise_TMEA, carry)
+    kind = CarryKind.of(carry)
+    actor = _device_actor(policy, shape, noise_TMEA.dtype, noise_TMEA.device, kind, shard)
+    actor.begin(params, noise_TMEA, carry)
     return actor
 
 
 def prepare_actor(
-    policy: nn.Module, shape: RolloutShape, dtype: torch.dtype, device: torch.device, shard: int
+    policy: nn.Module,
+    shape: RolloutShape,
+    dtype: torch.dtype,
+    device: torch.device,
+    carry_kind: CarryKind,
+    shard: int,
 ) -> None:
     """Does what ``make_actor`` must not do in threads: it traces the policy and records kernels."""
     if device.type == "cpu":
-        batched_policy_of_params(policy, torch.Size(shape[1:4]), dtype, device)
+        _drawing_policy(policy, shape, dtype, carry_kind)
     else:
-        _device_actor(policy, shape, dtype, device, shard)
+        _device_actor(policy, shape, dtype, device, carry_kind, shard)
 
 
 class HostActor:
@@ -81,33 +122,57 @@ class HostActor:
     pinned = False
 
     def __init__(
-        self, policy: nn.Module, shape: RolloutShape, params: Params, noise_TMEA: Tensor
+        self,
+        policy: nn.Module,
+        shape: RolloutShape,
+        params: Params,
+        noise_TMEA: Tensor,
+        carry: Carry = (),
     ) -> None:
         self._noise_TMEA = noise_TMEA
-        self._action_TMEA = torch.zeros_like(noise_TMEA)
-        self._log_std_TMEA = torch.zeros_like(noise_TMEA)
-        policy_of_params = batched_policy_of_params(
-            policy, torch.Size(shape[1:4]), noise_TMEA.dtype, noise_TMEA.device
-        )
-        self._policy = policy_of_params(params)
+        kind = CarryKind.of(carry)
+        self._structure = kind.structure
+        self._carry_leaves = tree_leaves(carry)
+        self._policy = _drawing_policy(policy, shape, noise_TMEA.dtype, kind)(params)
+        # Kept as they come and joined once: that costs less than writing each into its place.
+        self._distributions: list[Distribution] = []
+        self._actions: list[Tensor] = []
 
-    def act(self, t: int, observation_MEO: Tensor) -> np.ndarray:
+    def act(self, t: int, observation_MEO: Tensor, running_ME: Tensor) -> np.ndarray:
         """See ``Actor``."""
-        self._draw(t, observation_MEO)
-        return self._action_TMEA[t].flatten(0, 1).numpy()
+        distribution, action, self._carry_leaves = self._policy(
+            observation_MEO, self._noise_TMEA[t], running_ME, *self._carry_leaves
+        )
+        self._distributions.append(distribution)
+        self._actions.append(action)
+        return action.flatten(0, 1).numpy()
 
     def act_from(self, t: int, observation_MEO: Tensor) -> None:
         """See ``Actor``."""
-        self._draw(slice(t, None), observation_MEO)
+        nobody = torch.zeros(observation_MEO.shape[:2], dtype=torch.bool)
+        rest_TMEA = self._noise_TMEA[t:]
+        distribution, *_ = self._policy(observation_MEO, rest_TMEA[0], nobody, *self._carry_leaves)
+        self._distributions += [distribution] * len(rest_TMEA)
+        self._actions += list(distribution.draw(rest_TMEA))
 
-    def drawn(self) -> tuple[Tensor, Tensor]:
+    def drawn(self) -> Drawn:
         """See ``Actor``."""
-        return self._action_TMEA, self._log_std_TMEA
+        action_TMEA = torch.stack(self._actions)
+        kind: Any = type(self._distributions[0])  # a NamedTuple of tensors
+        distribution = kind(*map(_stacked, zip(*self._distributions, strict=True)))
+        return Drawn(
+            action_TMEA,
+            distribution.log_prob_of_draw(action_TMEA, self._noise_TMEA),
+            tree_unflatten(self._carry_leaves, self._structure),
+        )
 
-    def _draw(self, t: int | slice, observation_MEO: Tensor) -> None:
-        mean, log_std, std = self._policy(observation_MEO)
-        self._log_std_TMEA[t] = log_std
-        torch.addcmul(mean, std, self._noise_TMEA[t], out=self._action_TMEA[t])
+
+def _stacked(steps: Sequence[Tensor]) -> Tensor:
+    """[T, ...]; without a copy if no observation has an influence: then it is one tensor."""
+    first = steps[0]
+    if all(x is first for x in steps):
+        return first.expand(len(steps), *first.shape)
+    return torch.stack(list(steps))
 
 
 class DeviceActor:
@@ -125,22 +190,25 @@ class DeviceActor:
         dtype: torch.dtype,
         device: torch.device,
         record: Callable[..., Callable[[], None]] | None = None,
+        carry_kind: CarryKind = NO_CARRY,
     ) -> None:
         """Allocates and records.
 
         Args:
-            policy: maps observations to an ``ActionDistribution``.
+            policy: see ``models/policy.py``.
             shape: of the episodes.
             dtype: of parameters and noise.
             device: where they are.
             record: (work, stream) -> what launches its kernels; None launches them one by one.
+            carry_kind: of what the policies remember, [M, E, ...].
         """
         self.pinned = device.type == "cuda"
         self._device = device
         self._streams = streams_of(device)
         self._stream = self._streams.Stream(device=device) if self.pinned else torch.cpu.Stream()
         self._arrived = self._streams.Event()
-        self._policy = batched_policy(policy, torch.Size(shape[1:4]), dtype, device)
+        sizes = torch.Size(shape[1:4])
+        self._policy = batched_policy(policy, sizes, dtype, device, carry_kind)
         steps = (shape.horizon, shape.num_tasks, shape.num_episodes, shape.action_size)
 
         def zeros(*lengths: int) -> Tensor:
@@ -149,27 +217,40 @@ class DeviceActor:
         self._params = {
             name: zeros(shape.num_tasks, *value.shape) for name, value in policy.named_parameters()
         }
-        self._observation_MEO, self._action_MEA = zeros(*shape[1:4]), zeros(*steps[1:])
-        self._noise_TMEA, self._action_TMEA, self._log_std_TMEA = (zeros(*steps) for _ in range(3))
+        self._carry = carry_kind.zeros(device)
+        self._observation_MEO, self._noise_TMEA = zeros(*shape[1:4]), zeros(*steps)
+        self._running_ME = torch.zeros(steps[1:3], dtype=torch.bool, device=device)
+        # What the policy says tells which distribution it is, and of which type its actions are.
+        example, _ = self._policy(self._params, self._observation_MEO, self._carry)
+        self._distribution_T: Distribution = tree_map(
+            lambda x: x.new_zeros(shape.horizon, *x.shape), example
+        )
+        self._action_MEA = torch.zeros_like(example.draw(self._noise_TMEA[0]))
+        self._action_TMEA = self._action_MEA.new_zeros(steps)
         self._t = torch.zeros(1, dtype=torch.int64, device=device)
-        self._host_action_MEA = torch.zeros(steps[1:], dtype=dtype, pin_memory=self.pinned)
+        self._host_action_MEA = torch.zeros(
+            steps[1:], dtype=self._action_MEA.dtype, pin_memory=self.pinned
+        )
         self._launch: Callable[[], None] = self._draw
         if record is not None:
             self._launch = record(self._draw, self._stream)
 
-    def begin(self, params: Params, noise_TMEA: Tensor) -> None:
+    def begin(self, params: Params, noise_TMEA: Tensor, carry: Carry = ()) -> None:
         """Starts a rollout from time step 0."""
         self._stream.wait_stream(self._streams.current_stream(self._device))
         with self._streams.stream(self._stream):
             for name, place in self._params.items():
                 place.copy_(params[name])
             self._noise_TMEA.copy_(noise_TMEA)
+            self._set_carry(carry)
             self._t.zero_()
 
-    def act(self, t: int, observation_MEO: Tensor) -> np.ndarray:
+    def act(self, t: int, observation_MEO: Tensor, running_ME: Tensor) -> np.ndarray:
         """See ``Actor``; time steps come in order."""
         with self._streams.stream(self._stream):
             self._observation_MEO.copy_(observation_MEO, non_blocking=True)
+            if tree_leaves(self._carry):
+                self._running_ME.copy_(running_ME, non_blocking=True)
             self._launch()
             self._host_action_MEA.copy_(self._action_MEA, non_blocking=True)
             self._arrived.record(self._stream)
@@ -181,33 +262,58 @@ class DeviceActor:
         rest = slice(t, None)
         with self._streams.stream(self._stream):
             self._observation_MEO.copy_(observation_MEO, non_blocking=True)
-            mean, log_std = self._policy(self._params, self._observation_MEO)
-            self._log_std_TMEA[rest] = log_std
-            torch.addcmul(mean, log_std.exp(), self._noise_TMEA[rest], out=self._action_TMEA[rest])
+            distribution, _ = self._policy(self._params, self._observation_MEO, self._carry)
+            for place_T, x in self._places(distribution):
+                place_T[rest] = x
+            self._action_TMEA[rest] = distribution.draw(self._noise_TMEA[rest])
 
-    def drawn(self) -> tuple[Tensor, Tensor]:
+    def drawn(self) -> Drawn:
         """See ``Actor``; copies, since the next rollout takes this memory."""
         self._streams.current_stream(self._device).wait_stream(self._stream)
-        return self._action_TMEA.clone(), self._log_std_TMEA.clone()
+        action_TMEA = self._action_TMEA.clone()
+        log_prob_TME = self._distribution_T.log_prob_of_draw(action_TMEA, self._noise_TMEA)
+        return Drawn(action_TMEA, log_prob_TME, tree_map(torch.clone, self._carry))
 
     def _draw(self) -> None:
         """The policy's kernels, the same at every time step."""
-        mean, log_std = self._policy(self._params, self._observation_MEO)
+        distribution, carry = self._policy(self._params, self._observation_MEO, self._carry)
         noise_MEA = self._noise_TMEA.index_select(0, self._t)[0]
-        torch.addcmul(mean, log_std.exp(), noise_MEA, out=self._action_MEA)
+        self._action_MEA.copy_(distribution.draw(noise_MEA))
         self._action_TMEA.index_copy_(0, self._t, self._action_MEA[None])
-        self._log_std_TMEA.index_copy_(0, self._t, log_std[None])
+        for place_T, x in self._places(distribution):
+            place_T.index_copy_(0, self._t, x[None])
+        self._set_carry(carry_where(self._running_ME, carry, self._carry))
         self._t += 1
+
+    def _places(self, distribution: Distribution) -> Iterator[tuple[Tensor, Tensor]]:
+        """The memory [T, ...] of each parameter of the distributions, and its values [...]."""
+        return zip(tree_leaves(self._distribution_T), tree_leaves(distribution), strict=True)
+
+    def _set_carry(self, carry: Carry) -> None:
+        for place, x in zip(tree_leaves(self._carry), tree_leaves(carry), strict=True):
+            place.copy_(x)
+
+
+def _drawing_policy(
+    policy: nn.Module, shape: RolloutShape, dtype: torch.dtype, carry_kind: CarryKind
+) -> Callable[[Params], Callable[..., tuple[Distribution, Tensor, list[Tensor]]]]:
+    sizes, host = torch.Size(shape[1:4]), torch.device("cpu")
+    return drawing_policy(policy, sizes, shape.action_size, dtype, host, carry_kind)
 
 
 @lru_cache(maxsize=16)
 def _device_actor(
-    policy: nn.Module, shape: RolloutShape, dtype: torch.dtype, device: torch.device, shard: int
+    policy: nn.Module,
+    shape: RolloutShape,
+    dtype: torch.dtype,
+    device: torch.device,
+    carry_kind: CarryKind,
+    shard: int,
 ) -> DeviceActor:
     del shard
     with torch.no_grad():
         record = recorded_or_launched if device.type == "cuda" else None
-        return DeviceActor(policy, shape, dtype, device, record)
+        return DeviceActor(policy, shape, dtype, device, record, carry_kind)
 
 
 def recorded_or_launched(work: Callable[[], None], stream: torch.cuda.Stream) -> Callable[[], None]:

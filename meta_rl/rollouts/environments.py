@@ -52,7 +52,7 @@ def make_env(
 
     Raises:
         EnvironmentFault: there is no such environment, it does not take these options, it has
-            no tasks or spaces that are not vectors, or it fails to start.
+            no tasks or spaces that no policy fits, or it fails to start.
     """
     num_threads = config.rollout.num_threads or _num_cpus_of_rank()
     num_shards = min(2, num_tasks) if steps_in_threads(config.env.id) else 1
@@ -98,6 +98,7 @@ def check_env(config: Config) -> list[Finding]:
             timeout=config.rollout.step_timeout,
             limit=_LIMIT,
             options=config.env.options,
+            flatten_observations=config.env.flatten_observations,
         )
 
 
@@ -112,6 +113,7 @@ def _make_shard(config: Config, num_envs: int, num_threads: int, check: bool) ->
             limit=_LIMIT,
             check=check,
             options=config.env.options,
+            flatten_observations=config.env.flatten_observations,
         )
     return TaskObservationEnv(env) if config.env.observe_task else env
 
@@ -132,4 +134,5 @@ def make_single_env(config: Config, *, frames: bool = False) -> gymnasium.Env[An
             max_episode_steps=config.rollout.horizon,
             frames=frames,
             options=config.env.options,
+            flatten_observations=config.env.flatten_observations,
         )

@@ -18,7 +18,7 @@ from envs.appearance import (
     snapshot_of,
 )
 from envs.task_env import EnvironmentFault
-from meta_rl.rollouts.sampler import action_rescaling
+from meta_rl.rollouts.action_spaces import environment_actions
 from meta_rl.types import RolloutBatch
 
 __all__ = [
@@ -42,7 +42,8 @@ class RecordedEpisode:
     Attributes:
         task: [P].
         reset_seed: what it began with.
-        action: [T, A], the policy's, before rescaling and clipping, as recorded.
+        action: [T, A], the policy's, before rescaling and clipping or counting from the start of
+            the space, as recorded.
         reward: [T], as recorded.
     """
 
@@ -158,8 +159,6 @@ def _faults_named(where: str) -> Iterator[None]:
 
 
 def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> Replay:
-    space = env.action_space
-    assert isinstance(space, gymnasium.spaces.Box)
     env.get_wrapper_attr("set_task")(episode.task.copy())
     env.reset(seed=episode.reset_seed)
     appearance = appearance_of(env)
@@ -167,7 +166,7 @@ def _replay_episode(env: gymnasium.Env[Any, Any], episode: RecordedEpisode) -> R
     frames = [_frame(env)] if draws else []
     snapshots, rewards, tracked_values = [snapshot_of(env)], [], []
     terminated = truncated = False
-    for action in action_rescaling(space)(episode.action):
+    for action in environment_actions(env.action_space)(episode.action):
         if terminated or truncated:
             break
         _, reward, terminated, truncated, info = env.step(action)

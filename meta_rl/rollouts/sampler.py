@@ -1,21 +1,20 @@
 """The sampler: episodes of many tasks at once, one batched policy forward per time step."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from envs.task_env import EnvironmentFault, TaskVectorEnv
 from envs.task_words import joined_entries
 from meta_rl.models.observation_normaliser import ObservationNormaliser
-from meta_rl.ops.gaussian import log_prob_of_noise
 from meta_rl.reading import SentenceError
 from meta_rl.rollouts.acting import make_actor
-from meta_rl.types import Params, RolloutBatch
+from meta_rl.rollouts.action_spaces import environment_actions
+from meta_rl.types import Carry, Params, RolloutBatch
 
 
 class NumericalError(SentenceError):
@@ -31,6 +30,7 @@ def collect(
     reset_seeds: Sequence[int],
     noise: Tensor,
     normaliser: ObservationNormaliser | None = None,
+    carry: Carry = (),
     shard: int = 0,
 ) -> RolloutBatch:
     """Plays one episode in every simulation of ``env``, each task's own policy acting.
@@ -40,7 +40,7 @@ def collect(
     ``single_torch_thread``, as ``collect_sharded`` does.
 
     Args:
-        policy: maps observations to an ``ActionDistribution``.
+        policy: (observation, carry) -> (distribution over actions, carry).
         params: the tasks' parameters, with a leading task axis [M, ...].
         env: M * E simulations, task by task; its time limit is the horizon T.
         tasks: float64 [M, P].
@@ -48,6 +48,9 @@ def collect(
         noise: standard normal [M, E, T, A], on the device and of the type of ``params``.
         normaliser: what the policies see observations through, on the CPU; the batch holds them as
             they were.
+        carry: what the policies remember at the beginning of the episodes, [M, E, ...], on the
+            device of ``params``; ``()`` for policies without memory. They remember until an
+            episode's last step, and not what follows it.
         shard: which of the calls that run at the same time this is.
 
     Returns:
@@ -59,7 +62,7 @@ def collect(
     """
     num_tasks, num_episodes, horizon, _ = noise.shape
     assert env.num_envs == num_tasks * num_episodes
-    to_environment = action_rescaling(env.single_action_space)
+    to_environment = environment_actions(env.single_action_space)
     # Time leads inside the loop, so that each step reads and writes contiguous blocks.
     noise_TMEA = noise.permute(2, 0, 1, 3).contiguous()
     observation_size = env.single_observation_space.shape[0]
@@ -67,10 +70,11 @@ def collect(
     env.set_tasks(np.repeat(tasks, num_episodes, axis=0))
     observation, _ = env.reset(seed=list(reset_seeds))
     with torch.no_grad():
-        actor = make_actor(policy, params, noise_TMEA, observation_size, shard)
+        actor = make_actor(policy, params, noise_TMEA, observation_size, shard, carry)
         record = _EpisodeRecord(env, num_tasks, horizon, noise.dtype, pinned=actor.pinned)
         for t in range(horizon):
-            action = actor.act(t, seen(record.before_step(t, observation)))
+            seen_MEO = seen(record.before_step(t, observation))
+            action = actor.act(t, seen_MEO, record.valid_TME[t])
             if not np.isfinite(action).all():
                 record.check_finite(tasks, env.task_parameter_names)
                 action_sum = torch.from_numpy(action).sum(-1)
@@ -82,8 +86,7 @@ def collect(
             if record.ended.all() and t + 1 < horizon:
                 actor.act_from(t + 1, seen(record.pad(t + 1, observation)))
                 break
-        action_TMEA, log_std_TMEA = actor.drawn()
-        log_prob_TME = log_prob_of_noise(noise_TMEA, log_std_TMEA)
+        drawn = actor.drawn()
     record.check_finite(tasks, env.task_parameter_names)
 
     def task_first(x: Tensor) -> Tensor:
@@ -92,8 +95,8 @@ def collect(
 
     return RolloutBatch(
         observation=task_first(record.observation_TMEO),
-        action=task_first(action_TMEA),
-        log_prob=task_first(log_prob_TME),
+        action=task_first(drawn.action),
+        log_prob=task_first(drawn.log_prob),
         reward=task_first(record.reward_TME),
         terminated=task_first(record.terminated_TME),
         truncated=task_first(record.truncated_TME),
@@ -101,6 +104,7 @@ def collect(
         task=tasks,
         num_diverged=record.num_diverged,
         success=record.success_per_task(num_tasks, noise.device),
+        carry=drawn.carry,
     )
 
 
@@ -118,17 +122,6 @@ def single_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(num_threads)
-
-
-def action_rescaling(space: Box) -> Callable[[np.ndarray], np.ndarray]:
-    """Maps the policy's [-1, 1] onto the environment's box and clips what lies outside."""
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    centre, half_width = (high + low) / 2.0, (high - low) / 2.0
-
-    def rescale(action: np.ndarray) -> np.ndarray:
-        return np.clip(centre + half_width * action, low, high).astype(space.dtype)
-
-    return rescale
 
 
 class _EpisodeRecord:

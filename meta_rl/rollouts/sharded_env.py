@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Space
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from envs.task_env import TaskVectorEnv
 from meta_rl.models.observation_normaliser import ObservationNormaliser
 from meta_rl.rollouts.acting import RolloutShape, prepare_actor
+from meta_rl.rollouts.action_spaces import action_size, num_choices
+from meta_rl.rollouts.batched_policy import CarryKind
 from meta_rl.rollouts.sampler import collect, single_torch_thread
-from meta_rl.types import Params, RolloutBatch
+from meta_rl.types import Carry, Params, RolloutBatch
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,24 @@ class ShardedEnv:
         return self.shards[0].single_observation_space
 
     @property
-    def single_action_space(self) -> Box:
-        """Of one simulation, a bounded vector."""
+    def single_action_space(self) -> Space[Any]:
+        """Of one simulation, see ``TaskVectorEnv``."""
         return self.shards[0].single_action_space
+
+    @property
+    def observation_size(self) -> int:
+        """O."""
+        return self.single_observation_space.shape[0]
+
+    @property
+    def action_size(self) -> int:
+        """A, the number of components of an action."""
+        return action_size(self.single_action_space)
+
+    @property
+    def num_choices(self) -> tuple[int, ...]:
+        """Of each component of a discrete action; empty for continuous actions."""
+        return num_choices(self.single_action_space)
 
     @property
     def task_parameter_names(self) -> tuple[str, ...]:
@@ -87,6 +106,7 @@ def collect_sharded(
     reset_seeds: Sequence[int],
     noise: Tensor,
     normaliser: ObservationNormaliser | None = None,
+    carry: Carry = (),
 ) -> RolloutBatch:
     """``collect`` on every shard at the same time; arguments and result are those of ``collect``.
 
@@ -94,8 +114,7 @@ def collect_sharded(
         EnvironmentFault, NumericalError: as ``collect``; where several shards fail, that of the
             first one.
     """
-    _, num_episodes, horizon, action_size = noise.shape
-    observation_size = env.single_observation_space.shape[0]
+    _, num_episodes, horizon, num_components = noise.shape
     ends = list(accumulate(shard.num_envs // num_episodes for shard in env.shards))
     shares = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -111,8 +130,12 @@ def collect_sharded(
             reset_seeds=reset_seeds[episodes],
             noise=noise[share],
             normaliser=on_host,
+            carry=carry_of(share),
             shard=index,
         )
+
+    def carry_of(share: slice) -> Carry:
+        return tree_map(lambda x: x[share], carry)
 
     # Around all shards, not inside each: the number of torch threads belongs to the process.
     with single_torch_thread():
@@ -121,8 +144,11 @@ def collect_sharded(
         for index, share in enumerate(shares):
             # Here, because tracing is not safe in threads; they find the traced policies again.
             num_tasks = share.stop - share.start
-            shape = RolloutShape(horizon, num_tasks, num_episodes, observation_size, action_size)
-            prepare_actor(policy, shape, noise.dtype, noise.device, index)
+            shape = RolloutShape(
+                horizon, num_tasks, num_episodes, env.observation_size, num_components
+            )
+            kind = CarryKind.of(carry_of(share))
+            prepare_actor(policy, shape, noise.dtype, noise.device, kind, index)
         with ThreadPoolExecutor(env.num_parallel) as threads:
             return _joined(list(threads.map(collect_share, range(len(shares)), shares)))
 
@@ -140,5 +166,6 @@ def _joined(batches: Sequence[RolloutBatch]) -> RolloutBatch:
         batches[0],
         task=np.concatenate([batch.task for batch in batches]),
         num_diverged=sum(batch.num_diverged for batch in batches),
+        carry=tree_map(lambda *parts: torch.cat(parts), *(batch.carry for batch in batches)),
         **joined,
     )

@@ -8,14 +8,13 @@ the checkpoint that did best on validation tasks.
 
 import io
 import json
-import math
 import re
 import shlex
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,27 +22,26 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from meta_rl.config import AnyConfig, ConfigError, config_from_mapping
+from meta_rl.config import AnyConfig, ConfigError, UntrustedRunError, config_from_mapping
 from meta_rl.reading import (
-    FileError,
-    SentenceError,
     file_errors_as,
     parse_json,
     read_bytes,
-    read_json,
 )
 from meta_rl.reading.archives import check_not_packed
-from meta_rl.reading.numbers import MAX_INTEGER
-from meta_rl.runs.atomic_files import sync_folder, write_durably, write_text_atomically
+from meta_rl.runs.atomic_files import sync_folder, write_durably
+from meta_rl.runs.best_checkpoint import (
+    BestCheckpoint,
+    CheckpointError,
+    checkpoint_path,
+    read_best,
+    write_best,
+)
 from meta_rl.types import Params
 
 _NAME = re.compile(r"iteration_([0-9]{6,18})")
 _MAX_BYTES = 2 << 30
 _Content = TypeVar("_Content")
-
-
-class CheckpointError(SentenceError):
-    """A checkpoint that cannot be written or read; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -65,26 +63,6 @@ class Checkpoint:
     config: AnyConfig
     trainer_state: dict[str, Any]
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class BestCheckpoint:
-    """Which checkpoint did best on validation tasks, and its score."""
-
-    meta_iteration: int
-    score: float
-
-    @classmethod
-    def from_values(cls, values: Any) -> Self:
-        """From what a file holds.
-
-        Raises:
-            ValueError: it is something else.
-        """
-        if not isinstance(values, dict):
-            raise ValueError("not a mapping")
-        number = whole_number(values.get("meta_iteration"))
-        return cls(number, finite_number(values.get("score")))
 
 
 def save_checkpoint(
@@ -136,7 +114,7 @@ def save_checkpoint(
         _remove_leftovers(folder)
         _write_folder(path, contents)
         if best is not None:
-            _write_best(run_dir, best)
+            write_best(run_dir, best)
         _prune(run_dir, meta_iteration, config.run.keep_checkpoints, also_kept)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}") from error
@@ -189,73 +167,10 @@ def fitting_params(path: Path, params: Params, expected: Params) -> Params:
     return {name: params[name] for name in expected}
 
 
-def checkpoint_path(run_dir: Path, meta_iteration: int) -> Path:
-    """Returns where the checkpoint of a meta-iteration is, or would be."""
-    return run_dir / "checkpoints" / f"iteration_{meta_iteration:06d}"
-
-
 def find_checkpoints(run_dir: Path) -> list[Path]:
     """Returns the folders of a run's checkpoints, oldest first."""
     folders = [path for path in (run_dir / "checkpoints").glob("*") if _NAME.fullmatch(path.name)]
     return sorted(folders, key=_meta_iteration)
-
-
-def repair_best(run_dir: Path, best: BestCheckpoint | None) -> None:
-    """Records which checkpoint is the best one, where a crash came between it and its record.
-
-    Args:
-        run_dir: the run directory.
-        best: the best one according to the checkpoint that the run goes on from.
-
-    Raises:
-        CheckpointError: the record cannot be written.
-    """
-    if best is None or not checkpoint_path(run_dir, best.meta_iteration).is_dir():
-        return
-    try:
-        _write_best(run_dir, best)
-    except OSError as error:
-        path = run_dir / "best.json"
-        raise CheckpointError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _write_best(run_dir: Path, best: BestCheckpoint) -> None:
-    text = json.dumps({"meta_iteration": best.meta_iteration, "score": best.score})
-    write_text_atomically(run_dir / "best.json", text + "\n")
-
-
-def read_best(run_dir: Path) -> BestCheckpoint | None:
-    """Returns the best checkpoint so far, or None before the first."""
-    path = run_dir / "best.json"
-    if not path.exists():
-        return None
-    try:
-        return BestCheckpoint.from_values(read_json(path))
-    except ValueError as error:
-        reason = str(error).replace(f"{path} ", ": it ", 1) if isinstance(error, FileError) else ""
-        raise CheckpointError(f"{path} does not name a checkpoint and a score{reason}") from None
-
-
-def whole_number(value: Any) -> int:
-    """A count that a file holds.
-
-    Raises:
-        ValueError: it is no such number.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
-        raise ValueError("not a whole number")
-    return value
-
-
-def finite_number(value: Any) -> float:
-    """A number that a file holds.
-
-    Raises:
-        ValueError: it is no such number.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("not a finite number")
-    return float(value)
 
 
 def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
@@ -350,6 +265,8 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
         content = read_bytes(path, _MAX_BYTES)
     try:
         return parse(content)
+    except UntrustedRunError:
+        raise
     except ConfigError as error:
         problems = "; ".join(error.args)
         raise CheckpointError(f"{path} holds settings that are not valid: {problems}") from None
@@ -362,7 +279,7 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
 
 
 def _parse_config(path: Path) -> Callable[[bytes], AnyConfig]:
-    return lambda content: config_from_mapping(_mapping(content), str(path))
+    return lambda content: config_from_mapping(_mapping(content), str(path), path.parent)
 
 
 def _mapping(content: bytes) -> dict[str, Any]:

@@ -29,6 +29,10 @@ class Cell(NamedTuple):
     plain: str = "{}"
 
 
+Shown = Callable[[Mapping[str, Any]], Mapping[str, str]]
+"""Record of ``metrics.jsonl`` -> text by header."""
+
+
 @dataclass(frozen=True)
 class RowFormat:
     """What a row shows, besides the iteration and the time to go.

@@ -7,11 +7,11 @@ from meta_rl.config import AnyConfig
 from meta_rl.curves.adaptation_curve import AdaptationCurve
 from meta_rl.runs.checkpoint import save_checkpoint
 from meta_rl.runs.evaluation_table import EvaluationTable
-from meta_rl.runs.metrics import JsonlSink, MetricsSink
+from meta_rl.runs.metrics_file import MetricsFile
 from meta_rl.runs.progress import Progress
 from meta_rl.runs.run_directory import RunDirectory
+from meta_rl.runs.sinks import SINKS, Sink
 from meta_rl.runs.trainer_state import TrainerState
-from meta_rl.runs.wandb_sink import WandbSink
 from meta_rl.runtime.seeding import Split
 
 
@@ -64,12 +64,9 @@ class RunLog:
         self._run_directory = run_directory
         self._config = config
         self._progress = progress
-        self._metrics = JsonlSink(run_directory.metrics_file, resume_from)
-        self._sinks: list[MetricsSink] = [self._metrics]
-        self._wandb: WandbSink | None = None
-        if config.run.wandb != "disabled":
-            self._wandb = WandbSink(run_directory.path, config, notify=progress.note)
-            self._sinks.append(self._wandb)
+        self._metrics = MetricsFile(run_directory.metrics_file, resume_from)
+        opened = (open_sink(run_directory.path, config, progress.note) for open_sink in SINKS)
+        self._sinks: list[Sink] = [sink for sink in opened if sink is not None]
         self._table = EvaluationTable(
             run_directory.evaluation_file, task_parameter_names, value_names, resume_from
         )
@@ -89,6 +86,7 @@ class RunLog:
         self._run_directory.check_is_ours()
         if validation is not None:
             self.evaluation(record["meta_iteration"], Split.VALIDATION, validation)
+        self._metrics.write(record)
         for sink in self._sinks:
             sink.write(record)
         self._progress.meta_iteration(record)
@@ -101,8 +99,8 @@ class RunLog:
         """Adds every row of an evaluation to the table."""
         name = split.name.lower()
         self._table.write(meta_iteration, name, curve)
-        if self._wandb is not None:
-            self._wandb.evaluation(meta_iteration, name, curve)
+        for sink in self._sinks:
+            sink.evaluation(meta_iteration, name, curve)
 
     def checkpoint(self, state: TrainerState) -> None:
         """Saves the state, unless it is saved already.
@@ -135,6 +133,7 @@ class RunLog:
 
     def close(self) -> None:
         """Closes files and sinks."""
+        self._metrics.close()
         for sink in self._sinks:
             sink.close()
         self._table.close()

@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from meta_rl.models.observation_normaliser import split_moments, with_moments
 from meta_rl.ops.moments import Moments
-from meta_rl.runs.checkpoint import (
-    BestCheckpoint,
-    Checkpoint,
-    CheckpointError,
-    finite_number,
-    fitting_params,
-    whole_number,
-)
+from meta_rl.runs.best_checkpoint import BestCheckpoint, CheckpointError
+from meta_rl.runs.checkpoint import Checkpoint, fitting_params
+from meta_rl.runs.plain_numbers import finite_number, whole_number
 from meta_rl.runs.validations import NO_VALIDATION, Validations, restored_validations
 from meta_rl.types import AlgorithmState, Params
 
@@ -86,11 +82,12 @@ def restore(checkpoint: Checkpoint, initial: TrainerState, device: torch.device)
     """
     kept = checkpoint.trainer_state
     params, moments = split_moments(checkpoint.params)
+    kept_there, expected = kept_memory(checkpoint), initial.learned.memory
+    memory = _fitting_memory(checkpoint.path, kept_there, expected, device)
     try:
         return TrainerState(
             learned=AlgorithmState(
-                params={name: value.to(device) for name, value in params.items()},
-                memory=_memory(kept_memory(checkpoint), initial.learned.memory, device),
+                params={name: value.to(device) for name, value in params.items()}, memory=memory
             ),
             meta_iteration=checkpoint.meta_iteration,
             env_steps=whole_number(kept.get("env_steps", 0)),
@@ -125,14 +122,11 @@ def restored_model(
         device: where tensors go.
 
     Raises:
-        CheckpointError: it does not fit the initial state.
+        CheckpointError: it does not fit the initial state, or is not finite.
     """
     params, moments = split_moments(fitting_params(path, model, initial.model))
     expected = initial.learned.memory
-    try:
-        remembered = _memory(expected if memory == {} else memory, expected, device)
-    except (TypeError, ValueError, AttributeError):
-        raise CheckpointError(f"{path} was not written by this trainer") from None
+    remembered = _fitting_memory(path, expected if memory == {} else memory, expected, device)
     learned = AlgorithmState({name: x.to(device) for name, x in params.items()}, remembered)
     return replace(initial, learned=learned, observation_moments=moments)
 
@@ -145,16 +139,27 @@ def scored_otherwise(checkpoint: Checkpoint) -> bool:
     return "moments" in checkpoint.trainer_state
 
 
-def _memory(memory: Any, expected: Params, device: torch.device) -> Params:
-    if not isinstance(memory, dict) or set(memory) != set(expected):
-        raise ValueError("another memory")
-    for name, value in expected.items():
-        found = memory[name]
-        if found.shape != value.shape or found.layout != torch.strided:
-            raise ValueError(f"another {name}")
-        if found.dtype != value.dtype or not bool(torch.isfinite(found).all()):
-            raise ValueError(f"another type of {name}, or not finite")
+def _fitting_memory(path: Path, memory: Any, expected: Params, device: torch.device) -> Params:
+    if not isinstance(memory, dict) or not all(map(_is_plain_tensor, memory.values())):
+        raise CheckpointError(f"{path} was not written by this trainer")
+    for name in {**expected, **memory}:
+        wanted, found = _kind(expected.get(name)), _kind(memory.get(name))
+        if wanted != found:
+            raise CheckpointError(
+                f"{path} is of another algorithm: what it remembers of {name} has the "
+                f"shape and type {found}, where {wanted} belongs"
+            )
+        if not bool(torch.isfinite(memory[name]).all()):
+            raise CheckpointError(f"{path} remembers a {name} that is not finite")
     return {name: memory[name].to(device) for name in expected}
+
+
+def _is_plain_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _kind(value: Tensor | None) -> str:
+    return "none" if value is None else f"{tuple(value.shape)} {value.dtype}"
 
 
 def _sums(kept: Mapping[str, Any]) -> dict[str, Any]:

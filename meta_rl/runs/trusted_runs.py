@@ -1,47 +1,48 @@
-"""Which runs may import the Python module that their settings name.
+"""Which runs may import what they name, by their files and settings; see ``config.trust``."""
 
-``env.id=my_module:Reach-v0`` imports ``my_module``, and so runs its code. A run that this user has
-started in its place is opened without a question. A list of these runs is kept in the user's own
-folder, ``$XDG_STATE_HOME/meta-rl`` (by default ``~/.local/state/meta-rl``), because a stranger may
-have written every file of a run directory. For any other run, the user has to say so.
-"""
-
-import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 
-from meta_rl.config import AnyConfig, Config
-from meta_rl.reading import FileError, SentenceError, read_json, read_text
-from meta_rl.reading.plain_files import MAX_TABLE_BYTES
+from meta_rl.config import AnyConfig, ConfigError
+from meta_rl.config.algorithm import ALGORITHM_NAME, allow_algorithm
+from meta_rl.config.layers import file_layers, merged
+from meta_rl.config.trust import (
+    ENV_ID,
+    UntrustedRunError,
+    check_modules,
+    named_modules,
+    run_of,
+    run_of_file,
+    trust_modules,
+)
 
-# What a run directory holds besides its settings.
-_MARKS = ("run.json", "metrics.jsonl", "checkpoints")
+__all__ = [
+    "UntrustedRunError",
+    "check_trusted",
+    "modules_of",
+    "modules_of_file",
+    "run_of_file",
+    "trust_files",
+    "trust_run",
+]
 
 
-class UntrustedRunError(SentenceError):
-    """A run whose module is not imported; the message is one sentence."""
+def modules_of(config: AnyConfig) -> dict[str, str]:
+    """The settings that import a module, by dotted name, and their values."""
+    return named_modules(config.model_dump(mode="json"))
 
 
-def id_with_module(config: AnyConfig) -> str | None:
-    """``env.id`` where making the environment imports a module that it names, else None."""
-    if not isinstance(config, Config) or not config.env.id.rpartition(":")[0]:
-        return None
-    return config.env.id
-
-
-def run_of_file(file: Path) -> Path | None:
-    """The run or sweep that a file of settings is part of; None where it stands for itself."""
-    folder = file.absolute().parent
-    if any((folder / mark).exists() for mark in _MARKS):
-        return folder
-    if (folder / "model.safetensors").exists():
-        return _home(folder)
-    return folder.parent if (folder.parent / "sweep.json").exists() else None
+def modules_of_file(file: Path) -> dict[str, str]:
+    """The same of a file of settings, of which nothing is imported; none where it is damaged."""
+    try:
+        return named_modules(merged(file_layers(str(file))))
+    except ConfigError:
+        return {}
 
 
 def check_trusted(path: Path, config: AnyConfig) -> None:
-    """Refuses to import a module that a run names, unless the run is known.
+    """Refuses to make an environment from a module that a run names, unless the run is known.
+
+    A run's algorithm was checked already when its settings were loaded.
 
     Args:
         path: the run directory, or a checkpoint in it.
@@ -50,16 +51,12 @@ def check_trusted(path: Path, config: AnyConfig) -> None:
     Raises:
         UntrustedRunError: they name a module, and the run was neither started here nor trusted.
     """
-    env_id = id_with_module(config)
-    if env_id is not None and _entry(path, env_id) not in _entries():
-        raise UntrustedRunError(
-            f"{path} was not started here, and its environment {env_id} would import a Python "
-            "module and run its code; if you know what that does, add --trust"
-        )
+    modules = modules_of(config)
+    check_modules(path, {name: modules[name] for name in modules if name == ENV_ID})
 
 
 def trust_run(path: Path, config: AnyConfig) -> None:
-    """Remembers that the module which a run names may be imported.
+    """Remembers that the modules which a run names may be imported.
 
     Where that cannot be written down, the user will be asked again.
 
@@ -67,41 +64,19 @@ def trust_run(path: Path, config: AnyConfig) -> None:
         path: the run directory, or a checkpoint in it.
         config: the run's settings.
     """
-    env_id = id_with_module(config)
-    if env_id is None:
-        return
-    entry = _entry(path, env_id)
-    with suppress(OSError, RuntimeError):  # no home, or a full or read-only disk
-        if entry not in _entries():
-            _file().parent.mkdir(parents=True, exist_ok=True)
-            with _file().open("a", encoding="ascii") as file:
-                file.write(f"{entry}\n")
+    trust_modules(path, modules_of(config))
 
 
-def _entry(path: Path, env_id: str) -> str:
-    """Of the place, the environment and the run's id: another run in its place is another one."""
-    home = _home(path)
-    try:
-        run_id = str(read_json(home / "run.json").get("run_id"))
-    except FileError:
-        run_id = ""
-    parts = (str(home.resolve()), env_id, run_id)
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+def trust_files(path: Path) -> None:
+    """The same before a run is opened, for what its files name; now and later.
 
-
-def _entries() -> set[str]:
-    try:
-        return set(read_text(_file(), MAX_TABLE_BYTES).split())
-    except (FileError, RuntimeError):
-        return set()
-
-
-def _home(path: Path) -> Path:
-    """The run directory of a checkpoint, RUN/checkpoints/iteration_000100, or else the path."""
-    is_checkpoint = path.absolute().parent.name == "checkpoints"
-    return path.absolute().parents[1] if is_checkpoint else path
-
-
-def _file() -> Path:
-    folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(folder, "meta-rl", "trusted_runs.txt")
+    Args:
+        path: a run directory, a checkpoint or a file of settings in one.
+    """
+    folder = path if path.is_dir() else path.parent
+    files = (folder / "config.yaml", folder / "config.json", run_of(folder) / "config.yaml", path)
+    for file in files:
+        modules = modules_of_file(file) if file.is_file() else {}
+        trust_modules(run_of_file(file) or folder, modules)
+        if ALGORITHM_NAME in modules:
+            allow_algorithm(modules[ALGORITHM_NAME])

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from meta_rl.runs.checkpoint import BestCheckpoint, whole_number
+from meta_rl.runs.best_checkpoint import BestCheckpoint
+from meta_rl.runs.plain_numbers import whole_number
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,11 @@ from meta_rl.problems.problem import Problem
 from meta_rl.problems.registry import make_problem
 from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.runs.atomic_files import write_text_atomically
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, repair_best
 from meta_rl.runs.checkpoint import (
     Checkpoint,
-    CheckpointError,
-    checkpoint_path,
     find_checkpoints,
     load_checkpoint,
-    repair_best,
     with_fitting_params,
 )
 from meta_rl.runs.earlier_validations import forget_validation, set_validations_aside
@@ -314,18 +312,19 @@ def _validated_again(
 
     Where its checkpoint cannot be read, it no longer competes.
     """
-    best, initial = state.best, problem.initial_state()
+    initial, best = problem.initial_state(), state.best
     reason = f"Validation scores have another meaning with another {' and '.join(outdated)}"
     if best is None:
         return replace(state, validations=state.validations.only(None))
 
+    meta_iteration = best.meta_iteration
+
     def load() -> Checkpoint | None:
         assert path is not None
         try:
-            kept = checkpoint_path(path, best.meta_iteration)
-            return load_checkpoint(kept, initial.model)
+            return load_checkpoint(checkpoint_path(path, meta_iteration), initial.model)
         except CheckpointError as error:
-            log.note(f"{reason}; iteration {best.meta_iteration} no longer competes: {error}")
+            log.note(f"{reason}; iteration {meta_iteration} no longer competes: {error}")
             return None
 
     checkpoint = problem.ranks.from_first(load)

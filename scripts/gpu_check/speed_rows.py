@@ -13,17 +13,16 @@ from speed.workloads import PAPER
 
 from meta_rl.config import load_config
 from meta_rl.problems import task_sources
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.tasks.glyphs import draw_glyphs
 from meta_rl.tasks.image_classes import ClassSplit, random_parts, split_by_number
-from meta_rl.training.supervised_loop import fast_update, meta_iteration
 
 Report = Callable[..., None]
 SUPERVISED = {
     "sine": ("sine",),
     "omniglot": (
-        *("glyphs_5way_1shot", "meta_update.meta_batch_size=32"),
+        *("glyphs_5way_1shot", "run.meta_batch_size=32"),
         *("few_shot.shots=1", "few_shot.queries=1"),
     ),
 }
@@ -77,15 +76,15 @@ def measure_supervised(
     preset, *changes = SUPERVISED[name]
     overrides = [*changes, f"run.compile={str(compiled).lower()}", f"run.device={device}"]
     config = load_config(preset, overrides)
-    with SupervisedExperiment(config) as experiment, experiment.torch_threads():
-        state, clock = experiment.initial_state, StageClock(experiment.device)
+    with SupervisedProblem(config) as problem, problem.around_training():
+        state, clock = problem.initial_state(), StageClock(problem.device)
         notes: list[str] = []
-        update = fast_update(experiment, notes.append)
+        problem.notify = notes.append
         for _ in range(2):
-            state, _ = meta_iteration(experiment, update, state, clock)
+            state, _ = problem.meta_iteration(state, clock)
         count, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            state, _ = meta_iteration(experiment, update, state, clock)
+            state, _ = problem.meta_iteration(state, clock)
             count += 1
         rate = count / (time.perf_counter() - start)
     row = {"iterations_per_second": rate, "notes": notes, "peak_memory_gib": host_peak_gib()}

@@ -9,12 +9,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import torch
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_experiment: RLExperiment
+_experiment: RLProblem
 
 
 class ExperimentProcess:
@@ -31,7 +31,7 @@ class ExperimentProcess:
 
     def start(
         self,
-        function: Callable[Concatenate[RLExperiment, P], T],
+        function: Callable[Concatenate[RLProblem, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Future[T]:
@@ -40,7 +40,7 @@ class ExperimentProcess:
 
     def run(
         self,
-        function: Callable[Concatenate[RLExperiment, P], T],
+        function: Callable[Concatenate[RLProblem, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
@@ -54,7 +54,7 @@ class ExperimentProcess:
         self._executor.shutdown(cancel_futures=True)
 
 
-def peak_memory(experiment: RLExperiment) -> dict[str, float]:
+def peak_memory(experiment: RLProblem) -> dict[str, float]:
     """Largest memory that the experiment's process has had so far, in GiB (Linux)."""
     peaks = {"peak_memory_gib": host_peak_gib()}
     if experiment.device.type == "cuda":
@@ -73,7 +73,7 @@ def host_peak_gib() -> float:
 
 def _make_experiment(settings: Sequence[str]) -> None:
     global _experiment
-    _experiment = RLExperiment(load_config(settings[0], settings[1:]))
+    _experiment = RLProblem(load_config(settings[0], settings[1:]))
 
 
 def _call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from meta_rl.problems.rl_experiment import RLExperiment
-from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.algorithms import maml_trpo
+from meta_rl.problems.rl import RLProblem
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.training import rl_loop
 from speed.experiment_process import ExperimentProcess
 from speed.stages import UPDATE_STAGES, measured_stages, tracing_at_once
 from speed.workloads import PAPER
@@ -81,7 +80,7 @@ def measure_floors(device: str, num_rounds: int) -> dict[str, Any]:
     return floors
 
 
-def measure_floor(experiment: RLExperiment, num_rounds: int) -> dict[str, Any]:
+def measure_floor(experiment: RLProblem, num_rounds: int) -> dict[str, Any]:
     """Operations of one update, two rates of multiplying matrices, and what they leave open.
 
     The one rate is that of a large square product; the other that of the update's own products,
@@ -118,16 +117,12 @@ def measure_floor(experiment: RLExperiment, num_rounds: int) -> dict[str, Any]:
     }
 
 
-def repeatable_update(experiment: RLExperiment) -> Callable[[], object]:
+def repeatable_update(experiment: RLProblem) -> Callable[[], object]:
     """The meta-update of one meta-iteration, on its episodes, as often as wanted."""
-    update = rl_loop.maml_trpo_update
-    wrapped = patch.object(rl_loop, "maml_trpo_update", wraps=update)
+    update = maml_trpo.maml_trpo_update
+    wrapped = patch.object(maml_trpo, "maml_trpo_update", wraps=update)
     with tracing_at_once(), wrapped as recorded:
-        rl_loop.meta_iteration(
-            experiment,
-            TrainerState(experiment.initial_params, 0),
-            StageClock(experiment.device),
-        )
+        experiment.meta_iteration(experiment.initial_state(), StageClock(experiment.device))
     call = recorded.call_args
     return lambda: update(*call.args, **call.kwargs)
 

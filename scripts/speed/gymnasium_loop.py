@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from meta_rl.rollouts.batched_policy import batched_policy
-from meta_rl.rollouts.sampler import action_rescaling, single_torch_thread
+from meta_rl.rollouts.action_spaces import environment_actions
+from meta_rl.rollouts.batched_policy import CarryKind, batched_policy
+from meta_rl.rollouts.sampler import single_torch_thread
 from speed.sampling import Work
 
 OURS, GYMNASIUMS = "HalfCheetahVel-v0", "HalfCheetah-v5"
@@ -43,16 +44,16 @@ def play(
     num_tasks, num_episodes, horizon, _ = work.noise.shape
     noise_TMEA = work.noise.permute(2, 0, 1, 3).contiguous()
     shape = torch.Size((num_tasks, num_episodes, env.single_observation_space.shape[0]))
-    to_environment = action_rescaling(env.single_action_space)
+    to_environment = environment_actions(env.single_action_space)
     start = time.perf_counter()
     observation, _ = env.reset(seed=work.reset_seeds)
     with single_torch_thread(), torch.no_grad():
-        act = batched_policy(policy, shape, work.noise.dtype, work.noise.device)
+        act = batched_policy(policy, shape, work.noise.dtype, work.noise.device, CarryKind.of(()))
         for t in range(horizon):
             seen = observation
             given = torch.from_numpy(seen).to(work.noise.device, work.noise.dtype)
-            mean, log_std = act(work.params, given.view(shape))
-            action = torch.addcmul(mean, log_std.exp(), noise_TMEA[t])
+            distribution, _ = act(work.params, given.view(shape), ())
+            action = distribution.draw(noise_TMEA[t])
             observation = env.step(to_environment(action.flatten(0, 1).cpu().numpy()))[0]
     return time.perf_counter() - start, seen
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 from speed.experiment_process import ExperimentProcess, peak_memory
 from speed.sampling import stage_work, time_physics, time_sampler
 from speed.stages import median_seconds, time_round, warm_up
@@ -52,7 +52,7 @@ def measure_iterations(device: str, num_rounds: int) -> dict[str, Any]:
     return columns
 
 
-def time_stage(experiment: RLExperiment, index: int) -> dict[str, float]:
+def time_stage(experiment: RLProblem, index: int) -> dict[str, float]:
     """Seconds for one stage's episodes, by our sampler and as bare physics."""
     sampling, rollouts = time_sampler(experiment, stage_work(experiment, index))
     num_threads = experiment.config.rollout.num_threads

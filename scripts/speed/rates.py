@@ -11,7 +11,7 @@ from gymnasium import Env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 from meta_rl.runtime.cpus import num_usable_cpus
 from speed.gymnasium_loop import GYMNASIUMS, OURS, makers, play
 from speed.sampling import stage_work, time_physics, time_sampler
@@ -81,17 +81,17 @@ def measure_rates(device: str, num_rounds: int) -> dict[str, Any]:
     }
 
 
-def make_experiment(device: str, num_simulations: int, num_threads: int) -> RLExperiment:
+def make_experiment(device: str, num_simulations: int, num_threads: int) -> RLProblem:
     """HalfCheetahVel with the paper's policy and so many simulations."""
     overrides = (
         *HALF_CHEETAH[1:],
-        f"rollout.meta_batch_size={num_simulations // EPISODES_PER_TASK}",
+        f"run.meta_batch_size={num_simulations // EPISODES_PER_TASK}",
         f"rollout.episodes_per_task={EPISODES_PER_TASK}",
         f"rollout.horizon={HORIZON}",
         f"rollout.num_threads={num_threads}",
         f"run.device={device}",
     )
-    return RLExperiment(load_config(HALF_CHEETAH[0], overrides))
+    return RLProblem(load_config(HALF_CHEETAH[0], overrides))
 
 
 def sampler_contender(
@@ -102,7 +102,7 @@ def sampler_contender(
     return Contender(num_threads, num_simulations, partial(play_ours, experiment))
 
 
-def play_ours(experiment: RLExperiment, number: int) -> dict[str, float]:
+def play_ours(experiment: RLProblem, number: int) -> dict[str, float]:
     """Seconds of the sampler and of the physics."""
     sampling, rollouts = time_sampler(experiment, stage_work(experiment, number))
     physics = time_physics(rollouts, experiment.config.rollout.num_threads)
@@ -131,7 +131,7 @@ def in_processes(make_each: Sequence[Callable[[], Env]]) -> AsyncVectorEnv:
 
 
 def play_gymnasium(
-    experiment: RLExperiment, env: VectorEnv, kind: str, number: int
+    experiment: RLProblem, env: VectorEnv, kind: str, number: int
 ) -> dict[str, float]:
     """Seconds of a vector environment."""
-    return {kind: play(env, experiment.inner_loop.policy, stage_work(experiment, number))[0]}
+    return {kind: play(env, experiment.policy, stage_work(experiment, number))[0]}

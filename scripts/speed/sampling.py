@@ -10,7 +10,7 @@ from torch import Tensor
 
 from envs.batched_mujoco import compile_model, load_gymnasium_spec
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sharded_env import collect_sharded
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.types import Params, RolloutBatch
@@ -37,26 +37,25 @@ class Work(NamedTuple):
         return self.noise[..., 0].numel()
 
 
-def stage_work(experiment: RLExperiment, index: int) -> Work:
+def stage_work(experiment: RLProblem, index: int) -> Work:
     """The first stage of the meta-iteration with this index, under the initial policy."""
     rollout, env = experiment.config.rollout, experiment.env
-    num_tasks, num_episodes = rollout.meta_batch_size, rollout.episodes_per_task
+    num_tasks, num_episodes = experiment.config.run.meta_batch_size, rollout.episodes_per_task
     streams = RandomStreams(experiment.config.run.seed, Split.TRAIN, index)
-    action_size = env.single_action_space.shape[0]
-    shape = (num_tasks, num_episodes, rollout.horizon, action_size)
+    shape = (num_tasks, num_episodes, rollout.horizon, env.action_size)
     return Work(
-        params=repeat_per_task(experiment.initial_params, num_tasks),
+        params=repeat_per_task(experiment.initial_state().params, num_tasks),
         tasks=env.sample_tasks(num_tasks, streams.task_generator()),
         reset_seeds=streams.reset_seeds(0, num_tasks, num_episodes),
         noise=streams.action_noise(0, shape, experiment.device),
     )
 
 
-def time_sampler(experiment: RLExperiment, work: Work) -> tuple[float, RolloutBatch]:
+def time_sampler(experiment: RLProblem, work: Work) -> tuple[float, RolloutBatch]:
     """Seconds that our sampler takes for the episodes, and the episodes."""
     start = time.perf_counter()
     rollouts = collect_sharded(
-        experiment.inner_loop.policy,
+        experiment.policy,
         work.params,
         experiment.env,
         work.tasks,

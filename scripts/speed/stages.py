@@ -8,15 +8,11 @@ from typing import Any
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
-from meta_rl.algorithms import maml_trpo
+from meta_rl.algorithms import inner_loop, maml_trpo
 from meta_rl.ops import tracing
-from meta_rl.ops.tracing import Compiler
-from meta_rl.problems import adaptation_rollouts
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 from meta_rl.runs.trainer_state import TrainerState
-from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.training.rl_loop import meta_iteration
 
 Measure = Callable[[str], AbstractContextManager[Any]]
 UPDATE_STAGES = ("gradient", "conjugate_gradient", "line_search")
@@ -47,7 +43,7 @@ def measured_stages(measure: Measure) -> Iterator[None]:
 
     with ExitStack() as replaced:
         for module, function, surround, name in (
-            (adaptation_rollouts, "policy_gradient_batch", surrounded, "advantages"),
+            (inner_loop, "policy_gradient_batch", surrounded, "advantages"),
             (maml_trpo, "meta_gradient", surrounded, "gradient"),
             (maml_trpo, "meta_curvature_product", with_its_result, "conjugate_gradient"),
             (maml_trpo, "meta_evaluation", with_its_result, "line_search"),
@@ -57,39 +53,34 @@ def measured_stages(measure: Measure) -> Iterator[None]:
         yield
 
 
-# How far an experiment has been trained by measuring it, and with what compiler.
-_states: WeakKeyDictionary[RLExperiment, TrainerState] = WeakKeyDictionary()
-_compilers: WeakKeyDictionary[RLExperiment, Compiler | None] = WeakKeyDictionary()
+# How far an experiment has been trained by measuring it.
+_states: WeakKeyDictionary[RLProblem, TrainerState] = WeakKeyDictionary()
 
 
-def time_meta_iteration(experiment: RLExperiment) -> dict[str, float]:
+def time_meta_iteration(experiment: RLProblem) -> dict[str, float]:
     """Seconds of the next meta-iteration, whole and by stage.
 
     Each goes on from the policy that the last one made, since a line search that begins at the
     initial policy is longer than others. "rest" is what none of the other stages is, mainly the
     checks that all numbers are finite.
     """
-    state = _states.get(experiment) or TrainerState(experiment.initial_params)
-    if experiment not in _compilers:
-        _compilers[experiment] = update_compiler(
-            experiment.device, compiled=experiment.config.run.compile, note=print
-        )
+    experiment.notify = print
+    state = _states.get(experiment) or experiment.initial_state()
     outer, inner = StageClock(experiment.device), StageClock(experiment.device)
     start = time.perf_counter()
     with measured_stages(inner.measure):
-        params, *_ = meta_iteration(experiment, state, outer, _compilers[experiment])
+        _states[experiment], _ = experiment.meta_iteration(state, outer)
     whole = time.perf_counter() - start
-    _states[experiment] = TrainerState(params, state.meta_iteration + 1)
     stages = {
         "sampling": outer.seconds["sampling"],
         "advantages": inner.seconds["advantages"],
-        "adaptation": outer.seconds["adapting"] - inner.seconds["advantages"],
+        "adaptation": max(0.0, outer.seconds["adapting"] - inner.seconds["advantages"]),
         **{name: inner.seconds[name] for name in UPDATE_STAGES},
     }
     return {"whole": whole, **stages, "rest": whole - sum(stages.values())}
 
 
-def time_round(experiment: RLExperiment) -> list[dict[str, float]]:
+def time_round(experiment: RLProblem) -> list[dict[str, float]]:
     """The next meta-iterations, at least one and as many as fill ``ROUND_SECONDS``.
 
     Where they take half a second, one alone may be off by half of that.
@@ -100,7 +91,7 @@ def time_round(experiment: RLExperiment) -> list[dict[str, float]]:
     return iterations
 
 
-def warm_up(experiment: RLExperiment) -> None:
+def warm_up(experiment: RLProblem) -> None:
     """One meta-iteration, so that imports, traces and first allocations are not counted."""
     with tracing_at_once():
         time_meta_iteration(experiment)

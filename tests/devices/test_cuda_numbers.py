@@ -2,6 +2,11 @@
 
 import pytest
 import torch
+from meta_rl.problems.adaptation_rollouts import collect_and_adapt
+from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.training.rl_loop import meta_iteration
+from meta_rl.training.supervised_loop import fast_update
 from torch.utils._pytree import tree_leaves, tree_map
 
 from meta_rl.algorithms.maml_trpo import (
@@ -13,19 +18,14 @@ from meta_rl.algorithms.maml_trpo import (
     meta_gradient,
 )
 from meta_rl.config import load_config
-from meta_rl.models.gaussian_policy import initial_params
+from meta_rl.models.policy import initial_params
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel
 from meta_rl.problems import rl_experiment
-from meta_rl.problems.adaptation_rollouts import collect_and_adapt
-from meta_rl.problems.rl_experiment import RLExperiment
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.supervised_loop import fast_update
 
 pytestmark = pytest.mark.cuda
 CPU = torch.device("cpu")
@@ -121,7 +121,7 @@ def test_a_meta_iteration_in_double_precision(cuda, monkeypatch, preset: str):
     monkeypatch.setattr(
         RandomStreams, "action_noise", lambda *arguments: noise_of(*arguments).double()
     )
-    monkeypatch.setattr(rl_experiment, "GaussianPolicy", _in_double(rl_experiment.GaussianPolicy))
+    monkeypatch.setattr(rl_experiment, "make_policy", _in_double(rl_experiment.make_policy))
     results = {}
     for device in ("cpu", "cuda"):
         config = load_config(preset, [*SETTINGS, f"run.device={device}"])

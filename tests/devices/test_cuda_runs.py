@@ -91,9 +91,9 @@ def test_a_compiled_run_resumes_bit_for_bit(tmp_path: Path):
 LIMITED = """
 import sys, torch
 from meta_rl.cli import main
-from meta_rl.training import rl_loop
+from meta_rl.algorithms.maml_trpo import MamlTrpo
 
-update, calls = rl_loop.maml_trpo_update, []
+update, calls = MamlTrpo.update, []
 
 def limited(*arguments, **options):
     calls.append(1)
@@ -105,7 +105,7 @@ def limited(*arguments, **options):
         torch.ones(2**28, device="cuda")
     return update(*arguments, **options)
 
-rl_loop.maml_trpo_update = limited
+MamlTrpo.update = limited
 sys.argv = ["meta-rl", "train", *sys.argv[1:]]
 main()
 """

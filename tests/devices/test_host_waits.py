@@ -10,18 +10,18 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-
 from meta_rl.algorithms.outer_step import OuterStep
-from meta_rl.config import load_config
-from meta_rl.curves.episode_summary import episode_summary
 from meta_rl.problems.rl_experiment import RLExperiment
 from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.training.rl_loop import meta_iteration
+from meta_rl.training.supervised_loop import meta_iteration as supervised_iteration
+
+from meta_rl.config import load_config
+from meta_rl.curves.episode_summary import episode_summary
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
 from meta_rl.training import rl_experiment, supervised_experiment, task_sources
-from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.supervised_loop import meta_iteration as supervised_iteration
 
 HORIZON = 10
 RL = (

@@ -6,6 +6,7 @@ What was made on the CPU by mistake, or would be read by the host, is an error t
 import numpy as np
 import pytest
 import torch
+from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from torch.func import vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -21,11 +22,11 @@ from meta_rl.algorithms.maml_trpo import (
     split_tasks,
 )
 from meta_rl.config import load_config
-from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel, repeat_per_task
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
 from meta_rl.rollouts.acting import DeviceActor, RolloutShape
 from meta_rl.types import RolloutBatch
 
@@ -121,7 +122,7 @@ def test_the_policies_of_a_shard_act():
         assert_on_device(*actor.drawn())
         # The first thing that reaches the host are the actions.
         with pytest.raises(NotImplementedError, match="meta tensor"):
-            actor.act(0, torch.zeros(M, E, OBSERVATION))
+            actor.act(0, torch.zeros(M, E, OBSERVATION), torch.ones(M, E, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("preset", ["sine", "sine_fomaml", "sine_reptile"])

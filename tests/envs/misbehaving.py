@@ -9,7 +9,7 @@ import time
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 
 if os.environ.get("MISBEHAVING_IMPORT") == "raise":
     raise RuntimeError("no import")
@@ -62,7 +62,6 @@ class Misbehaving(gymnasium.Env):
         kind = np.dtype(observation)
         self.observation_space = Box(0 if kind.kind == "u" else -100, 100, (2,), kind.type)
         self.action_space = {
-            "discrete": Discrete(2),
             "unbounded": Box(-np.inf, np.inf, (1,)),
             "no choice": Box(1, 1, (1,)),
             "empty": Box(-1, 1, (0,)),

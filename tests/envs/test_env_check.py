@@ -167,7 +167,6 @@ def test_set_task_without_a_task():
 @pytest.mark.parametrize(
     ("action", "told"),
     [
-        ("discrete", r"the action space must be a Box, not Discrete\(2\)"),
         ("unbounded", "finite bounds, not Box.*; declare bounds, outside of which actions are cl"),
         ("no choice", "the action space leaves no choice"),
         ("empty", "the action space has no entries"),

@@ -48,10 +48,10 @@ def test_a_users_bad_option_is_one_sentence():
         envs.make_task_vector_env("Pendulum-v1", 2, options={"no_such_option": 1})
 
 
-def test_spaces_other_than_boxes_are_refused():
-    class Discrete(gymnasium.Env):
+def test_spaces_that_no_policy_fits_are_refused():
+    class Words(gymnasium.Env):
         observation_space = gymnasium.spaces.Box(-1, 1, (1,))
-        action_space = gymnasium.spaces.Discrete(2)
+        action_space = gymnasium.spaces.Text(2)
 
         def sample_tasks(self, num_tasks, rng):
             return rng.normal(size=(num_tasks, 1))
@@ -59,12 +59,12 @@ def test_spaces_other_than_boxes_are_refused():
         def set_task(self, task):
             """Nothing."""
 
-    gymnasium.register("Discrete-v0", Discrete)
+    gymnasium.register("Words-v0", Words)
     try:
-        with pytest.raises(ValueError, match="the action space must be a Box, not Discrete"):
-            envs.make_task_vector_env("Discrete-v0", 2)
+        with pytest.raises(ValueError, match="must be a Box, Discrete or MultiDiscrete, not Text"):
+            envs.make_task_vector_env("Words-v0", 2)
     finally:
-        gymnasium.registry.pop("Discrete-v0")
+        gymnasium.registry.pop("Words-v0")
 
 
 def test_importing_envs_imports_neither_torch_nor_mujoco():

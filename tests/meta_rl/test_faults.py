@@ -13,11 +13,11 @@ import pytest
 import torch
 from rich.console import Console
 
+from meta_rl.algorithms.maml_trpo import MamlTrpo
 from meta_rl.cli import app
 from meta_rl.config import load_config
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
-from meta_rl.training import rl_loop
 from meta_rl.training.jobs import resume_run, start_run
 
 CHECKOUT = Path(__file__).parents[2]
@@ -87,13 +87,13 @@ def train_here(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[
 def test_a_run_directory_that_is_deleted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    run, update = tmp_path / "run", rl_loop.maml_trpo_update
+    run, update = tmp_path / "run", MamlTrpo.update
 
     def delete(*args: Any, **options: Any) -> Any:
         shutil.rmtree(run)
         return update(*args, **options)
 
-    monkeypatch.setattr(rl_loop, "maml_trpo_update", delete)
+    monkeypatch.setattr(MamlTrpo, "update", delete)
     _, err = train_here(capsys, *SETTINGS, f"run.dir={run}")
     assert err == (
         f"Error: {run} was deleted, moved or replaced while this process was writing it\n"
@@ -117,7 +117,7 @@ def test_too_little_memory_is_one_sentence_with_advice(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ):
-    calls, update = [], rl_loop.maml_trpo_update
+    calls, update = [], MamlTrpo.update
 
     def exhausted(*args: Any, **options: Any) -> Any:
         calls.append(1)
@@ -125,7 +125,7 @@ def test_too_little_memory_is_one_sentence_with_advice(
             raise error
         return update(*args, **options)
 
-    monkeypatch.setattr(rl_loop, "maml_trpo_update", exhausted)
+    monkeypatch.setattr(MamlTrpo, "update", exhausted)
     out, err = train_here(capsys, *SETTINGS, f"run.dir={tmp_path / 'run'}")
     assert err.startswith("Error: there is not enough memory; a smaller meta_update.steps_per_chu")
     assert err.count("\n") == 1
@@ -137,6 +137,6 @@ def test_other_runtime_errors_are_not_taken_for_it(tmp_path: Path, monkeypatch: 
     def broken(*args: Any, **options: Any) -> Any:
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(rl_loop, "maml_trpo_update", broken)
+    monkeypatch.setattr(MamlTrpo, "update", broken)
     with single_torch_thread(), pytest.raises(RuntimeError, match="a mistake of ours"):
         app(["train", *SETTINGS, f"run.dir={tmp_path / 'run'}"])

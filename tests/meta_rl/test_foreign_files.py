@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meta_rl.training.run_kinds import kind_of
 from PIL import Image
 from rich.console import Console
 
@@ -36,13 +37,8 @@ from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.run_record import read_run
 from meta_rl.reporting.report.settings_data import run_data
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs.checkpoint import (
-    CheckpointError,
-    find_checkpoints,
-    fitting_params,
-    load_checkpoint,
-    read_best,
-)
+from meta_rl.runs.best_checkpoint import CheckpointError, read_best
+from meta_rl.runs.checkpoint import find_checkpoints, fitting_params, load_checkpoint
 from meta_rl.runs.evaluation_table import (
     EvaluationTable,
     EvaluationTableError,
@@ -50,18 +46,17 @@ from meta_rl.runs.evaluation_table import (
     read_test_scores,
 )
 from meta_rl.runs.line_file import LineFileError
-from meta_rl.runs.metrics import JsonlSink
+from meta_rl.runs.metrics_file import MetricsFile
 from meta_rl.runs.run_directory import (
     RunDirectoryError,
     is_finished,
     open_run_directory,
 )
-from meta_rl.runs.wandb_sink import _run_id
+from meta_rl.runs.sinks.wandb_sink import _run_id
 from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.tasks.mini_imagenet import load_mini_imagenet
 from meta_rl.tasks.omniglot import load_omniglot
 from meta_rl.training.jobs import start_run
-from meta_rl.training.run_kinds import kind_of
 
 NUM_EXAMPLES = int(os.environ.get("META_RL_FUZZ_EXAMPLES", "25"))
 fuzz = settings(max_examples=NUM_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -119,7 +114,7 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
     def go_on() -> None:
         with open_run_directory(run) as directory:
             directory.record_finish()
-        JsonlSink(run / "metrics.jsonl", 1).close()
+        MetricsFile(run / "metrics.jsonl", 1).close()
         EvaluationTable(run / "evaluation.csv", ["goal_x", "goal_y"], 1).close()
 
     return {

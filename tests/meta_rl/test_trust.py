@@ -9,22 +9,25 @@ import pytest
 from rich.console import Console
 
 from meta_rl.cli import app
-from meta_rl.config import load_config
+from meta_rl.config import algorithm, load_config
+from meta_rl.config.kinds import kind_of_run
+from meta_rl.config.trust import check_modules
 from meta_rl.evaluation.packaged_runs import PACKAGED_RUNS
 from meta_rl.launch.index import create_sweep
 from meta_rl.launch.plan import make_plan
 from meta_rl.launch.training_process import _arguments
 from meta_rl.rollouts.sampler import single_torch_thread
+from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runs.trusted_runs import (
     UntrustedRunError,
-    check_trusted,
-    id_with_module,
+    modules_of,
     trust_run,
 )
 from meta_rl.training.jobs import start_run
 
-ENVIRONMENT = """
+MODULE = """
 import gymnasium, numpy as np, os
+from meta_rl.algorithms.maml_trpo import MamlTrpo
 
 with open(os.environ["WAS_IMPORTED"], "a") as file:
     file.write("x")
@@ -49,19 +52,26 @@ class Strange(gymnasium.Env):
         return self.position, float(-abs(self.position[0] - self.goal)), False, False, {}
 
 gymnasium.register("Strange-v0", Strange)
+
+class Sly(MamlTrpo):
+    pass
 """
 SMALL = (
-    *("env.id=strange:Strange-v0", "run.device=cpu", "run.meta_iterations=1"),
-    *("rollout.horizon=3", "rollout.num_threads=1", "rollout.meta_batch_size=2"),
+    *("run.device=cpu", "run.meta_iterations=1", "run.meta_batch_size=2"),
+    *("rollout.horizon=3", "rollout.num_threads=1"),
     *("evaluation.num_tasks=2", "evaluation.num_adaptation_steps=1"),
 )
+NAMED = {
+    "environment": "env.id=strange:Strange-v0",
+    "algorithm": "algorithm.name=strange:Sly",
+}
 
 
 @pytest.fixture
 def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Counts how often the module of the environment was imported, in any process."""
+    """Counts how often the module was imported, in any process; then all is as in a new one."""
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "strange.py").write_text(ENVIRONMENT)
+    (tmp_path / "modules" / "strange.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
     monkeypatch.setenv("WAS_IMPORTED", str(tmp_path / "was_imported"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -72,17 +82,29 @@ def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         number = len(file.read_text()) if file.exists() else 0
         file.unlink(missing_ok=True)
         sys.modules.pop("strange", None)
+        algorithm.algorithm_class.cache_clear()
+        kind_of_run.cache_clear()
+        algorithm._allowed.clear()
         return number
 
-    return count
+    count()
+    yield count
+    count()
+
+
+@pytest.fixture(params=NAMED)
+def named(request: pytest.FixtureRequest) -> str:
+    """The setting that names the module, as the command line has it."""
+    return NAMED[request.param]
 
 
 @pytest.fixture
-def run(tmp_path: Path, imports) -> Path:
+def run(tmp_path: Path, imports, named: str) -> Path:
     """A run that was started here."""
     path = tmp_path / "run"
+    config = load_config("smoke", [*SMALL, named, f"run.dir={path}"])
     with single_torch_thread():
-        start_run(load_config("smoke", [*SMALL, f"run.dir={path}"]), "run", Console(quiet=True))
+        start_run(config, "run", Console(quiet=True))
     assert imports() > 0
     return path
 
@@ -116,13 +138,19 @@ def call(*arguments: object) -> int:
         ["report", "foreign"],
         ["train", "--resume", "foreign", "run.meta_iterations=2"],
         ["train", "foreign/config.yaml"],
+        ["train", "extending.yaml"],
+        ["train", "foreign/extending.yaml"],
         ["train", "foreign/checkpoints/iteration_000001/config.json"],
         ["sweep", "foreign/config.yaml", "run.seed=1..2"],
     ],
 )
 def test_no_command_imports_what_a_foreign_run_names(
-    foreign: Path, imports, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    foreign: Path, imports, named: str, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ):
+    # Also where a file of the user extends one of the run, or one of the run a file elsewhere.
+    Path("extending.yaml").write_text("extend: foreign/config.yaml")
+    shutil.copy(foreign / "config.yaml", "elsewhere.yaml")
+    (foreign / "extending.yaml").write_text("extend: ../elsewhere.yaml")
     if "json" in arguments[1]:  # a file that is named on the command line is one of YAML
         (foreign / arguments[1].removeprefix("foreign/")).replace(
             foreign / "checkpoints" / "iteration_000001" / "config.yaml"
@@ -130,7 +158,7 @@ def test_no_command_imports_what_a_foreign_run_names(
         arguments = [arguments[0], arguments[1].replace("json", "yaml")]
     assert call(*arguments) == 1
     error = capsys.readouterr().err
-    assert "foreign" in error and "strange:Strange-v0" in error and "--trust" in error
+    assert "foreign" in error and named.partition("=")[2] in error and "--trust" in error
     assert error.startswith("Error: ") and error.count("\n") == 1
     assert imports() == 0
 
@@ -146,26 +174,50 @@ def test_a_run_is_trusted_once_and_its_own_never_has_to_be(foreign: Path, import
     assert imports() > 0
 
 
-def test_the_command_line_may_name_the_module(foreign: Path, imports):
+@pytest.mark.parametrize("arguments", [["--resume", "foreign"], ["foreign/config.yaml"]])
+def test_training_goes_on_with_the_users_word(foreign: Path, imports, arguments: list[str]):
     more = "run.meta_iterations=2"
-    assert call("train", "--resume", "foreign", more, "env.id=strange:Strange-v0") == 0
+    assert call("train", *arguments, more) == 1
+    assert imports() == 0
+    assert call("train", *arguments, more, "--trust") == 0
     assert imports() > 0
 
 
-def test_another_run_in_the_place_of_a_trusted_one_is_not_trusted(run: Path, imports):
-    config = load_config(str(run / "config.yaml"))
-    check_trusted(run, config)
-    check_trusted(run / "checkpoints" / "iteration_000001", config)
-    other = config.model_copy(
-        update={"env": config.env.model_copy(update={"id": "other:Strange-v0"})}
-    )
-    with pytest.raises(UntrustedRunError, match="other:Strange-v0"):
-        check_trusted(run, other)
+def test_the_command_line_may_name_the_module(foreign: Path, imports, named: str):
+    assert call("train", "--resume", "foreign", "run.meta_iterations=2", named) == 0
+    assert imports() > 0
+
+
+def test_settings_of_a_foreign_run_can_be_shown_where_that_imports_nothing(
+    foreign: Path, imports, named: str
+):
+    status = call("train", "foreign/config.yaml", "--print-config")
+    assert status == (0 if named.startswith("env.id") else 1)
+    assert imports() == 0
+
+
+def test_a_checkpoint_is_read_without_its_algorithm(foreign: Path, imports, named: str):
+    """Whatever config.yaml says: a checkpoint has settings of its own."""
+    (foreign / "config.yaml").write_text("env: {id: Navigation2D-v0}")
+    if named.startswith("algorithm"):
+        with pytest.raises(UntrustedRunError, match="strange:Sly"):
+            load_checkpoint(foreign)
+    else:
+        assert load_checkpoint(foreign).config.env.id == "strange:Strange-v0"
+    assert imports() == 0
+
+
+def test_another_run_in_the_place_of_a_trusted_one_is_not_trusted(run: Path, imports, named: str):
+    name, module = named.split("=")
+    check_modules(run, {name: module})
+    check_modules(run / "checkpoints" / "iteration_000001", {name: module})
+    with pytest.raises(UntrustedRunError, match="other:Strange"):
+        check_modules(run, {name: "other:Strange"})
     facts = (run / "run.json").read_text()
     for text in (facts.replace('"run_id": "', '"run_id": "0'), "[1]"):
         (run / "run.json").write_text(text)
         with pytest.raises(UntrustedRunError):
-            check_trusted(run, config)
+            check_modules(run, {name: module})
 
 
 def test_a_users_own_file_is_the_users_word(run: Path, imports):
@@ -175,31 +227,31 @@ def test_a_users_own_file_is_the_users_word(run: Path, imports):
 
 
 def test_training_does_without_a_folder_of_states(
-    tmp_path: Path, imports, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, imports, named: str, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    config = load_config("smoke", [*SMALL, "run.dir=new"])
+    config = load_config("smoke", [*SMALL, named, "run.dir=new"])
     with single_torch_thread():
         start_run(config, "new", Console(quiet=True))
     assert imports() > 0
     trust_run(Path("new"), config)
     with pytest.raises(UntrustedRunError):
-        check_trusted(Path("new"), config)
+        check_modules(Path("new"), modules_of(config))
 
 
-def test_a_sweep_names_the_module_of_its_runs(tmp_path: Path):
-    runs = create_sweep(tmp_path / "own", make_plan("smoke", [*SMALL, "run.seed=1..2"]))
-    assert _arguments(runs[0])[-1] == 'env.id="strange:Strange-v0"'
+def test_a_sweep_names_the_module_of_its_runs(tmp_path: Path, imports, named: str):
+    runs = create_sweep(tmp_path / "own", make_plan("smoke", [*SMALL, named, "run.seed=1..2"]))
+    imports()
+    name, module = named.split("=")
+    assert _arguments(runs[0])[-1] == f'{name}="{module}"'
     runs[0].path.mkdir()
-    assert _arguments(runs[0]) == [
-        *("--resume", str(runs[0].path)),
-        'env.id="strange:Strange-v0"',
-    ]
+    assert _arguments(runs[0]) == ["--resume", str(runs[0].path), f'{name}="{module}"']
+    assert imports() == 0
     plain = create_sweep(tmp_path / "plain", make_plan("smoke", ["run.seed=1..2"]))
-    assert not any("env.id" in argument for argument in _arguments(plain[0]))
+    assert len(_arguments(plain[0])) == 2
 
 
 def test_no_policy_of_the_package_names_a_module():
     for path in PACKAGED_RUNS.glob("*/config.yaml"):
-        assert id_with_module(load_config(str(path))) is None
+        assert not modules_of(load_config(str(path)))

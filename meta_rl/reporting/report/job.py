@@ -22,7 +22,7 @@ from meta_rl.reporting.report.run_record import RunRecord, read_run, run_dir_of
 from meta_rl.reporting.report.task_choice import choose_tasks
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.runs.atomic_files import write_text_atomically
-from meta_rl.runs.checkpoint import read_best
+from meta_rl.runs.best_checkpoint import read_best
 from meta_rl.runs.run_directory import is_sweep
 
 _NUM_SHOWN_TASKS = 6

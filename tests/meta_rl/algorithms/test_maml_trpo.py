@@ -16,20 +16,23 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_leaves, tree_map
 
 from meta_rl.algorithms.adaptation import adapt
-from meta_rl.algorithms.maml_trpo import (
-    InnerLoop,
+from meta_rl.algorithms.inner_loop import InnerLoop
+from meta_rl.algorithms.maml_trpo import maml_trpo_update
+from meta_rl.algorithms.meta_data import (
     MetaData,
     every_nth_step,
-    maml_trpo_update,
-    mean_in_one_process,
-    meta_curvature_product,
     meta_data,
-    meta_evaluation,
-    meta_gradient,
     split_tasks,
     tasks_per_chunk,
 )
-from meta_rl.models.gaussian_policy import GaussianPolicy, initial_params
+from meta_rl.algorithms.meta_objective import (
+    meta_curvature_product,
+    meta_evaluation,
+    meta_gradient,
+)
+from meta_rl.algorithms.protocol import mean_in_one_process
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.objectives import SURROGATES
 from meta_rl.ops.params import ravel, unravel
@@ -73,7 +76,7 @@ def make_inner_loop(
 
 
 def policy_outputs(inner_loop, params, observation):
-    mean, log_std = functional_call(inner_loop.policy, params, (observation,))
+    (mean, log_std), _ = functional_call(inner_loop.policy, params, (observation, ()))
     return distributions.Independent(distributions.Normal(mean, log_std.exp()), 1)
 
 

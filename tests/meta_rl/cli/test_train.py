@@ -399,18 +399,6 @@ def test_mistakes_about_environments(capsys, tmp_path: Path, override, parts):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_discrete_action_space_is_refused(tmp_path: Path):
-    box = "gymnasium.spaces.Box(-0.5, 0.5, (1,), np.float32)"
-    assert box in POINT
-    (tmp_path / "pointing.py").write_text(POINT.replace(box, "gymnasium.spaces.Discrete(2)"))
-    (tmp_path / "point.yaml").write_text(SETTINGS)
-    result = train(tmp_path / "point.yaml", f"run.dir={tmp_path / 'run'}", folder=tmp_path)
-    assert_one_sentence(
-        result.returncode, result.stderr, "action space must be a Box, not Discrete(2)"
-    )
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.needs("no GPU")
 def test_cuda_without_a_gpu(capsys, tmp_path: Path):
     path = tmp_path / "run"

@@ -7,12 +7,18 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meta_rl.config import ConfigError, config_to_yaml, load_config, preset_names
-from meta_rl.config.schema import setting_names
+from meta_rl.config import (
+    ConfigError,
+    config_to_yaml,
+    config_with_comments,
+    load_config,
+    preset_names,
+)
+from meta_rl.config.kinds import setting_names
 
 NUM_EXAMPLES = int(os.environ.get("META_RL_FUZZ_EXAMPLES", "300"))
 PRESETS = preset_names()
-KNOWN = setting_names()
+KNOWN = sorted({name for preset in PRESETS for name in setting_names(type(load_config(preset)))})
 
 scalars = st.one_of(
     st.none(),
@@ -60,6 +66,7 @@ def load_or_explain(config: str, changes: list[str]) -> None:
             assert "Traceback" not in sentence
     else:
         assert config_to_yaml(loaded)
+        assert config_with_comments(loaded)
 
 
 @fuzz
@@ -72,7 +79,8 @@ def test_random_presets_and_overrides(config: str, changes: list[str]):
 @given(
     st.one_of(
         st.dictionaries(
-            st.sampled_from([name.split(".")[0] for name in KNOWN]) | st.text(max_size=6),
+            st.sampled_from(["extend", *(name.split(".")[0] for name in KNOWN)])
+            | st.text(max_size=6),
             values
             | st.dictionaries(
                 st.sampled_from([name.split(".")[1] for name in KNOWN]), values, max_size=4

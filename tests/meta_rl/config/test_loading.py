@@ -15,13 +15,16 @@ from pydantic import ValidationError
 from meta_rl.config import (
     Config,
     ConfigError,
+    Effect,
     SupervisedConfig,
     config_from_mapping,
     config_to_yaml,
     load_config,
     preset_names,
 )
-from meta_rl.config.schema import MAX_COUNT, setting_names
+from meta_rl.config.kinds import fields_of, setting_names
+from meta_rl.config.layers import file_layers, merged
+from meta_rl.config.section import MAX_COUNT
 from meta_rl.reading.numbers import MAX_INTEGER
 
 PRESETS = [
@@ -42,7 +45,8 @@ PRESETS = [
     "navigation_pretrained",
     "smoke",
 ]
-KINDS = {name: field.annotation.__name__ for name, field in Config.model_fields.items()}
+KIND = type(load_config("navigation"))
+KINDS = {name: field.annotation.__name__ for name, field in KIND.model_fields.items()}
 MINIMAL = {"env": {"id": "Navigation2D-v0"}}
 
 
@@ -72,15 +76,18 @@ def test_presets():
     assert [name for name, config in configs.items() if isinstance(config, Config)] == PRESETS
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_loads_and_states_only_what_differs(name: str):
-    config = load_config(name)
-    defaults = config_from_mapping({"env": {"id": config.env.id}}, "defaults")
-    stated = load_config(name).model_dump(exclude_unset=True)
-    for section, values in stated.items():
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_states_only_what_differs_from_what_it_extends(name: str):
+    *below, own = file_layers(name)
+    task_section = next(s for s in ("env", "sine", "few_shot") if s in merged([*below, own]))
+    first = {task_section: {"id": "A"} if task_section == "env" else {}}
+    if "algorithm" in own.settings and not below:
+        first["algorithm"] = own.settings["algorithm"]
+    base = config_from_mapping(merged(below) if below else first, "base").model_dump(mode="json")
+    for section, values in own.settings.items():
         for key, value in values.items():
-            if (section, key) != ("env", "id"):
-                assert value != getattr(getattr(defaults, section), key), (section, key)
+            if (section, key) not in (("env", "id"), ("algorithm", "name")):
+                assert value != base[section][key], (section, key)
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if "_oracle" in name])
@@ -108,13 +115,12 @@ def test_defaults():
     assert config.run.dir is None
 
 
-def test_every_setting_is_described():
-    for name in setting_names():
-        section, key = name.split(".")
-        annotation = Config.model_fields[section].annotation
-        assert annotation is not None
-        description = annotation.model_fields[key].description
-        assert description.endswith("."), name
+@pytest.mark.parametrize("name", preset_names())
+def test_every_setting_has_a_meaning_and_an_effect(name: str):
+    for setting, field in fields_of(type(load_config(name))).items():
+        assert field.description.endswith("."), setting
+        assert len(field.description) <= 100, setting
+        assert field.json_schema_extra["effect"] in set(Effect), setting
 
 
 def test_a_file_and_overrides_are_merged_in_order(write):
@@ -146,12 +152,12 @@ def test_all_problems_are_reported_at_once_with_their_sources(write):
     path = write("env:\n  id: A-v0\npolicy:\n  activation: tanhh\n  hidden_sizes: [3, x]\n")
     problems = problems_of(path, "rollout.meta_batch_sise=3", "rollout.horizon=2", "run.seed=-1")
     assert problems == [
+        "run.seed should be greater than or equal to 0, but is -1 [command line: run.seed=-1]",
         f'policy.hidden_sizes.1 should be an integer, but is "x" [{path}:5]',
         "policy.activation should be 'tanh', 'relu', 'elu' or 'silu', but is \"tanhh\"; "
         f"did you mean tanh? [{path}:4]",
-        "rollout.meta_batch_sise is not a setting; did you mean rollout.meta_batch_size? "
+        "rollout.meta_batch_sise is not a setting; did you mean run.meta_batch_size? "
         "[command line: rollout.meta_batch_sise=3]",
-        "run.seed should be greater than or equal to 0, but is -1 [command line: run.seed=-1]",
     ]
 
 
@@ -183,7 +189,7 @@ def test_the_trust_region_shrinks_or_stays():
         "[command line: meta_update.final_max_kl=0.03]"
     )
     with pytest.raises(ValidationError, match="should not be greater"):
-        Config(env={"id": "A"}, meta_update={"final_max_kl": 0.03})
+        KIND(env={"id": "A"}, meta_update={"final_max_kl": 0.03})
     assert load_config("half_cheetah_vel", ["meta_update.final_max_kl=0.02"])
 
 
@@ -191,14 +197,12 @@ def test_dice_needs_every_time_step():
     (problem,) = problems_of("navigation", "adaptation.surrogate=dice")
     assert problem.startswith("meta_update.curvature_stride should be 1 with")
     with pytest.raises(ValidationError, match="should be 1 with"):
-        Config(
-            env={"id": "A"}, adaptation={"surrogate": "dice"}, meta_update={"curvature_stride": 2}
-        )
+        KIND(env={"id": "A"}, adaptation={"surrogate": "dice"}, meta_update={"curvature_stride": 2})
 
 
 def test_contradictions_are_refused_without_a_file_too():
     with pytest.raises(ValidationError, match="should not be greater"):
-        Config(env={"id": "A"}, rollout={"horizon": 2}, meta_update={"curvature_stride": 3})
+        KIND(env={"id": "A"}, rollout={"horizon": 2}, meta_update={"curvature_stride": 3})
 
 
 @pytest.mark.parametrize(
@@ -321,10 +325,10 @@ def test_what_is_too_large_is_refused_before_it_is_built(write, name: str):
     assert grown < 100_000  # KiB
 
 
-@pytest.mark.parametrize("name", setting_names())
+@pytest.mark.parametrize("name", setting_names(KIND))
 def test_every_integer_has_bounds(name: str):
     section, key = name.split(".")
-    if "integer" not in str(Config.model_json_schema()["$defs"][KINDS[section]]["properties"][key]):
+    if "integer" not in str(KIND.model_json_schema()["$defs"][KINDS[section]]["properties"][key]):
         return
     for value in (2**63, -(2**63), 10**400, -(10**400)):
         shown = hex(value) if abs(value) > 2**64 else str(value)
@@ -419,7 +423,9 @@ def test_any_mapping_gives_a_configuration_or_a_config_error(mapping):
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(st.builds("{}={}".format, st.sampled_from(setting_names()) | st.text(), st.text())))
+@given(
+    st.lists(st.builds("{}={}".format, st.sampled_from(setting_names(KIND)) | st.text(), st.text()))
+)
 def test_any_override_gives_a_configuration_or_a_config_error(overrides):
     try:
         config = load_config("navigation", overrides)

@@ -12,7 +12,6 @@ from meta_rl.config import (
     load_config,
     preset_names,
 )
-from meta_rl.config.schema import setting_names
 
 PRESETS = {
     name: load_config(name) for name in preset_names() if not isinstance(load_config(name), Config)
@@ -43,22 +42,17 @@ def test_there_is_a_preset_for_every_method():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_state_only_what_differs_and_survive_writing(name, tmp_path):
-    config = PRESETS[name]
-    defaults = type(config)()
-    for section, values in config.model_dump(exclude_unset=True).items():
-        for key, value in values.items():
-            assert value != getattr(getattr(defaults, section), key), (section, key)
+def test_presets_survive_writing(name, tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(config_to_yaml(config))
-    assert load_config(str(path)) == config
+    path.write_text(config_to_yaml(PRESETS[name]))
+    assert load_config(str(path)) == PRESETS[name]
 
 
 def test_the_papers_settings():
     sine = PRESETS["sine"]
     # The step of the published code; the paper's text says .01.
     assert (sine.sine.shots, sine.adaptation.inner_step_size) == (10, 0.001)
-    assert (sine.meta_update.meta_batch_size, sine.run.meta_iterations) == (25, 70_000)
+    assert (sine.run.meta_batch_size, sine.run.meta_iterations) == (25, 70_000)
     images = PRESETS["omniglot_5way_1shot"]
     # .4 on a sum over 5 classes; .1 over 20.
     assert images.adaptation.inner_step_size == pytest.approx(0.4 * 5)
@@ -66,14 +60,6 @@ def test_the_papers_settings():
     assert twenty.adaptation.inner_step_size == pytest.approx(0.1 * twenty.few_shot.ways)
     mini = PRESETS["mini_imagenet_5way_1shot"]
     assert mini.adaptation.inner_step_size == pytest.approx(0.01 * mini.few_shot.ways)
-
-
-@pytest.mark.parametrize("kind", [SineRunConfig, FewShotRunConfig])
-def test_every_setting_is_described(kind):
-    for name in setting_names(kind):
-        section, key = name.split(".")
-        field = kind.model_fields[section].annotation.model_fields[key]
-        assert field.description.endswith("."), name
 
 
 @pytest.mark.parametrize(
@@ -90,22 +76,22 @@ def test_every_setting_is_described(kind):
         (
             "sine",
             ["adaptation.optimiser=adam"],
-            "adaptation.optimiser is for meta_update.method=reptile only",
+            "adaptation.optimiser is a setting of algorithm.name=reptile",
         ),
         (
             "sine",
             ["adaptation.examples_per_step=5"],
-            "adaptation.examples_per_step is for meta_update.method=reptile only",
+            "adaptation.examples_per_step is a setting of algorithm.name=reptile",
         ),
         (
             "sine_reptile",
             ["adaptation.first_order=true"],
-            "adaptation.first_order is for meta_update.method=maml only",
+            "adaptation.first_order is a setting of algorithm.name=maml",
         ),
         (
             "sine_reptile",
             ["adaptation.num_adaptation_steps=0"],
-            "adaptation.num_adaptation_steps should be at least 1 with meta_update.method=reptile",
+            "adaptation.num_adaptation_steps should be greater than or equal to 1, but is 0",
         ),
         (
             "sine_reptile",
@@ -146,5 +132,5 @@ def test_contradictions(preset, overrides, problem):
 
 
 def test_contradictions_are_refused_without_a_file_too():
-    with pytest.raises(ValueError, match="reptile only"):
-        SineRunConfig(adaptation={"optimiser": "adam"})
+    with pytest.raises(ValueError, match=r"greater than sine\.grid_size"):
+        SineRunConfig(sine={"grid_size": 5})

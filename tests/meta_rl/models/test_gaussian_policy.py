@@ -8,8 +8,8 @@ from torch import distributions
 from torch.func import grad, vmap
 from torch.testing import assert_close
 
-from meta_rl.models.gaussian_policy import GaussianPolicy, action_distribution, initial_params
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import action_distribution, initial_params
 
 
 def randn(*shape, seed=1):
@@ -32,7 +32,7 @@ def make(*, init_std=0.5, min_std=0.1):
 def test_spread_does_not_depend_on_the_observation():
     policy = make(init_std=0.5)
     observation = randn(6, 7, 3)
-    distribution = policy(observation)
+    distribution, _ = policy(observation, ())
     assert distribution.mean.shape == distribution.log_std.shape == (6, 7, 2)
     assert_close(distribution.log_std, torch.full((6, 7, 2), math.log(0.5)))
     assert_close(distribution.mean, policy.mean(observation))
@@ -52,10 +52,10 @@ def test_floor_of_the_standard_deviation():
 
 
 def test_log_prob_is_a_sum_over_actions():
-    distribution = make()(randn(6, 7, 3))
+    distribution, _ = make()(randn(6, 7, 3), ())
     action = randn(6, 7, 2)
     per_action = distributions.Normal(distribution.mean, distribution.log_std.exp())
-    assert_close(log_prob(distribution, action), per_action.log_prob(action).sum(-1))
+    assert_close(distribution.log_prob(action), per_action.log_prob(action).sum(-1))
 
 
 def test_every_parameter_receives_a_gradient():
@@ -63,7 +63,7 @@ def test_every_parameter_receives_a_gradient():
     observation, action = randn(20, 3), randn(20, 2, seed=2)
 
     def mean_log_prob(params):
-        return log_prob(action_distribution(policy, params, observation), action).mean()
+        return action_distribution(policy, params, observation).log_prob(action).mean()
 
     params = initial_params(policy)
     gradient = grad(mean_log_prob)(params)
@@ -76,14 +76,14 @@ def test_every_parameter_receives_a_gradient():
 def test_params_are_an_argument_and_a_copy():
     policy = make()
     observation = randn(4, 3)
-    before = policy(observation).mean
+    before = policy(observation, ())[0].mean
     params = initial_params(policy)
     assert_close(action_distribution(policy, params, observation).mean, before)
     for value in params.values():
         assert not value.requires_grad
         value.zero_()
     assert (action_distribution(policy, params, observation).mean == 0).all()
-    assert torch.equal(policy(observation).mean, before)
+    assert torch.equal(policy(observation, ())[0].mean, before)
 
 
 @pytest.mark.parametrize("num_tasks", [1, 3])

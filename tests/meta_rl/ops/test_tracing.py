@@ -203,7 +203,7 @@ def test_a_compiler_is_given_both_parts():
         lambda a: lambda x: a.exp() * x,
         (torch.ones(2),),
         torch.ones(2),
-        lambda part: parts.append(part) or part,
+        compiler=lambda part: parts.append(part) or part,
     )
     a = torch.arange(2.0)
     assert torch.equal(make(a)(a), a.exp() * a)

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,20 @@ from rich.console import Console
 
 from envs.batched_task_env import BatchedTaskEnv
 from meta_rl.algorithms.adaptation import adapt
-from meta_rl.algorithms.maml_trpo import maml_trpo_update, mean_in_one_process, meta_data
+from meta_rl.algorithms.inner_loop import PolicyGradientAdaptation
+from meta_rl.algorithms.maml_trpo import MamlTrpo
 from meta_rl.config import load_config
 from meta_rl.ops.params import repeat_per_task
-from meta_rl.problems.finite_checks import FiniteChecks, faults_during
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.finite_checks import faults_during
+from meta_rl.problems.playing import Rollouts, TaskPlay
+from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.environments import EnvironmentFault
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runtime.seeding import RandomStreams, Split
-from meta_rl.training import rl_loop
+from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.training.jobs import start_run
-from meta_rl.types import Params, PolicyGradientBatch
+from meta_rl.types import AlgorithmState, Params, PolicyGradientBatch
 
 TASKS = np.array([[0.5], [-1.25], [2.0]])
 NAMED = r"is not finite \(task goal=-1.25\)$"
@@ -103,10 +106,12 @@ def test_a_bad_number_from_the_environment(
     with pytest.raises(error) as caught:
         run(tmp_path / "run")
     streams = RandomStreams(0, Split.TRAIN, 2)
-    with RLExperiment(load_config("smoke", ["run.device=cpu"])) as experiment:
-        x, y = experiment.env.sample_tasks(3, streams.task_generator())[1]
+    with RLProblem(load_config("smoke", ["run.device=cpu"])) as problem:
+        x, y = problem.env.sample_tasks(3, streams.task_generator())[1]
     message = str(caught.value)
-    assert message.startswith("meta-iteration 3: adaptation step 1: ")
+    # What comes of the last episodes is found by the update.
+    moment = "adaptation step 1" if error is EnvironmentFault else "meta-update"
+    assert message.startswith(f"meta-iteration 3: {moment}: ")
     assert quantity in message
     assert f"(task goal_x={x:g}, goal_y={y:g})" in message
     assert "\n" not in message
@@ -150,17 +155,17 @@ def test_a_step_size_that_overflows(tmp_path: Path):
 def test_a_poisoned_parameter_is_neither_gone_on_with_nor_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    update, calls = rl_loop.maml_trpo_update, []
+    update, calls = MamlTrpo.update, []
 
-    def poisoned(*args: Any, **kwargs: Any) -> Any:
-        params, stats = update(*args, **kwargs)
+    def poisoned(*args: Any) -> Any:
+        state, metrics = update(*args)
         calls.append(1)
         if len(calls) == 3:
-            params = {name: value.clone() for name, value in params.items()}
-            params["log_std"][0] = torch.inf
-        return params, stats
+            state = state._replace(params={n: value.clone() for n, value in state.params.items()})
+            state.params["log_std"][0] = torch.inf
+        return state, metrics
 
-    monkeypatch.setattr(rl_loop, "maml_trpo_update", poisoned)
+    monkeypatch.setattr(MamlTrpo, "update", poisoned)
     expected = "^meta-iteration 3: meta-update: the meta-parameter log_std is not finite$"
     with pytest.raises(NumericalError, match=expected):
         run(tmp_path / "run")
@@ -176,18 +181,28 @@ def test_an_evaluation_says_when_it_was(tmp_path: Path, poison):
 # The checks themselves, on a linear policy whose numbers are easy to break
 
 
+class GivenBatches(PolicyGradientAdaptation):
+    """Has been at the batches already that an algorithm asks for."""
+
+    def batch(self, episodes: Any) -> Any:
+        return episodes
+
+    def __call__(self, meta_params: Params, play: TaskPlay, num_steps: int) -> Any:
+        return play.seen, play.seen[:-1]
+
+
 class Problem:
     """Three tasks with a linear policy that is zero, and episodes that can be spoilt."""
 
     def __init__(self, surrogate: str = "log_prob") -> None:
         overrides = ["policy.hidden_sizes=[]", f"adaptation.surrogate={surrogate}"]
-        with RLExperiment(load_config("smoke", ["run.device=cpu", *overrides])) as experiment:
-            self.inner_loop = experiment.inner_loop
-            self.trust_region = experiment.trust_region(0)
-            self.params: Params = {
-                name: torch.zeros_like(value) for name, value in experiment.initial_params.items()
-            }
-        self.checks = FiniteChecks(self.inner_loop, TASKS, ["goal"])
+        with RLProblem(load_config("smoke", ["run.device=cpu", *overrides])) as problem:
+            self.problem, self.algorithm = problem, problem.algorithm
+            initial = problem.initial_state().params
+        self.params: Params = {name: torch.zeros_like(value) for name, value in initial.items()}
+        adaptation = self.algorithm.collect_and_adapt
+        self.inner_loop = adaptation.inner_loop
+        self.algorithm.collect_and_adapt = GivenBatches(**vars(adaptation))
         generator = torch.Generator().manual_seed(0)
         shape = (3, 4, 5)
         self.batches = [
@@ -208,28 +223,33 @@ class Problem:
 
         return torch.vmap(one)(repeat_per_task(self.params, 3), self.batches[0])
 
+    def play(self, batches: list[PolicyGradientBatch]) -> TaskPlay:
+        """That has had these."""
+        play = TaskPlay(
+            Rollouts(self.problem.policy, 4, 5, 0.1),
+            SimpleNamespace(task_parameter_names=["goal"]),
+            TASKS,
+            RandomStreams(0, Split.TRAIN, 0),
+            algorithm=self.algorithm,
+            name="maml_trpo",
+            clock=StageClock(torch.device("cpu")),
+        )
+        play.seen = batches
+        return play
+
     def check_adaptation(self, step_size: float = 0.1) -> None:
-        before = repeat_per_task(self.params, 3)
-        self.checks.adaptation(before, self.batches[0], self.adapted(step_size))
+        play = self.play(self.batches[:1])
+        play._params = repeat_per_task(self.params, 3)
+        play._check_params(self.adapted(step_size))
 
     def check_meta_update(self) -> None:
-        data = meta_data(self.batches, multi_step=False)
-        after, stats = maml_trpo_update(
-            self.inner_loop,
-            self.params,
-            data,
-            trust_region=self.trust_region,
-            curvature_stride=1,
-            steps_per_chunk=1000,
-            task_mean=mean_in_one_process,
-        )
-        self.checks.meta_update(self.params, data, stats, after)
+        play, before = self.play(self.batches), AlgorithmState(self.params, {})
+        after, metrics = self.algorithm.update(before, play, 0)
+        self.problem._check_finite(before, after, metrics, play)
 
 
 def test_what_is_finite_passes():
     problem = Problem()
-    for batch in problem.batches:
-        problem.checks.advantages(batch)
     problem.check_adaptation()
     problem.check_meta_update()
 
@@ -239,10 +259,15 @@ def test_what_is_finite_passes():
     ("name", "quantity"), [("advantage", "an advantage"), ("old_log_prob", "a log-probability")]
 )
 def test_advantages_and_log_probabilities(name: str, quantity: str, value: float):
-    problem = Problem()
-    getattr(problem.batches[0], name)[1, 2, 3] = value
-    with pytest.raises(NumericalError, match=f"^{quantity} {NAMED}"):
-        problem.checks.advantages(problem.batches[0])
+    # A log-probability counts in a ratio alone.
+    for stage, check in ((0, Problem.check_adaptation), (1, Problem.check_meta_update)):
+        problem = Problem("likelihood_ratio")
+        getattr(problem.batches[stage], name)[1, 2, 3] = value
+        if name == "old_log_prob" and value == torch.inf:
+            check(problem)  # its ratio is 0
+            continue
+        with pytest.raises(NumericalError, match=f"^{quantity} {NAMED}"):
+            check(problem)
 
 
 def test_the_loss_of_adaptation():

@@ -10,13 +10,18 @@ from meta_rl.rollouts.environments import EnvironmentFault, make_env
 STILL = """
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text
 
 SPACES = {
     "vector": Box(-1.0, 1.0, (2,), np.float64),
     "matrix": Box(-1.0, 1.0, (2, 2), np.float64),
     "half": Box(-np.inf, 1.0, (2,), np.float64),
     "number": Discrete(2),
+    "pair": Dict({"place": Box(-1.0, 1.0, (2,)), "where": Discrete(3)}),
+    "words": Text(3),
+    "bits": MultiBinary(3),
+    "one": MultiDiscrete([1, 1]),
+    "table": MultiDiscrete([[2, 2], [2, 2]]),
 }
 
 
@@ -101,10 +106,23 @@ def test_an_environment_that_there_is_not(env, message):
 @pytest.mark.parametrize(
     ("observation", "action", "message"),
     [
-        ("vector", "number", r"the action space must be a Box, not Discrete\(2\)"),
-        ("number", "vector", r"the observation space must be a Box, not Discrete\(2\)"),
+        ("vector", "words", r"the action space must be a Box, Discrete or MultiDiscrete, not Text"),
+        ("vector", "bits", r"not MultiBinary\(3\); MultiDiscrete\(\[2\] \* 3\) says the same"),
+        ("vector", "one", "the action space leaves no choice"),
+        ("vector", "table", r"the action space must have one axis, not the shape \(2, 2\)"),
+        (
+            "number",
+            "vector",
+            r"must be a Box, not Discrete\(2\); env.flatten_observations=true ",
+        ),
+        (
+            "pair",
+            "number",
+            r"must be a Box, not Dict.*; env.flatten_observations=true make",
+        ),
+        ("words", "number", r"the observation space must be a Box, not Text"),
         ("vector", "matrix", r"the action space must be a vector, not of shape \(2, 2\)"),
-        ("matrix", "vector", r"the observation space must be a vector, not of shape \(2, 2\)"),
+        ("matrix", "vector", r"not of shape \(2, 2\); env.flatten_observations=true makes a vec"),
         ("vector", "half", r"the action space must have finite bounds, not Box\(-inf"),
     ],
 )

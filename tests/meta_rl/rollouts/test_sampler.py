@@ -10,8 +10,8 @@ from gymnasium.spaces import Box
 from envs import make_task_vector_env
 from envs.batched_task_env import BatchedTaskEnv
 from envs.task_env import EnvironmentFault, TaskFamily
-from meta_rl.models.gaussian_policy import GaussianPolicy, action_distribution, initial_params
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.models.gaussian_policy import GaussianPolicy
+from meta_rl.models.policy import action_distribution, initial_params
 from meta_rl.ops.params import repeat_per_task
 from meta_rl.rollouts.sampler import NumericalError, collect
 from meta_rl.rollouts.sharded_env import ShardedEnv, collect_sharded
@@ -230,7 +230,7 @@ def test_log_prob_is_that_of_the_policy():
     _, policy, params, batch = walks([2, 3, 6])
     for m in range(3):
         own = {name: value[m] for name, value in params.items()}
-        expected = log_prob(action_distribution(policy, own, batch.observation[m]), batch.action[m])
+        expected = action_distribution(policy, own, batch.observation[m]).log_prob(batch.action[m])
         torch.testing.assert_close(batch.log_prob[m], expected, rtol=1e-5, atol=1e-5)
 
 

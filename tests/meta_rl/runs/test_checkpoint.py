@@ -11,15 +11,8 @@ from safetensors.torch import save_file
 
 from meta_rl.config import config_from_mapping
 from meta_rl.runs import checkpoint as checkpoint_module
-from meta_rl.runs.checkpoint import (
-    BestCheckpoint,
-    CheckpointError,
-    find_checkpoints,
-    load_checkpoint,
-    read_best,
-    repair_best,
-    save_checkpoint,
-)
+from meta_rl.runs.best_checkpoint import BestCheckpoint, CheckpointError, read_best, repair_best
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint, save_checkpoint
 
 CONFIG = config_from_mapping(
     {"env": {"id": "A-v0", "options": {"x": [1]}}, "run": {"keep_checkpoints": 2}}, "test"
@@ -244,7 +237,7 @@ def test_the_best_checkpoint_is_never_one_that_is_not_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint_module, "_write_best", power_cut)
+        patch.setattr(checkpoint_module, "write_best", power_cut)
         save(tmp_path, 2, BestCheckpoint(2, -1.0))
     assert read_best(tmp_path) == BestCheckpoint(1, -2.0)
     assert kept(tmp_path) == ["iteration_000001", "iteration_000002"]

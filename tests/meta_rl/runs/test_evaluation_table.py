@@ -6,28 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meta_rl.curves.adaptation_curve import return_curve
 from meta_rl.runs.evaluation_table import (
     EvaluationTable,
     EvaluationTableError,
     read_test_curves,
 )
 
-NAMES = ["goal_x", "goal_y"]
+NAMES, VALUES = ["goal_x", "goal_y"], ["episode", "episode_return"]
 TASK = np.array([[0.1, -0.2], [0.3, 0.4]])
 EPISODE_RETURN = np.arange(2 * 3 * 2, dtype=np.float32).reshape(2, 3, 2) / 8
 
 
 def write(path: Path, meta_iterations: list[int], resume_from: int = 0) -> None:
-    table = EvaluationTable(path, NAMES, resume_from)
+    table = EvaluationTable(path, NAMES, VALUES, resume_from)
     for meta_iteration in meta_iterations:
-        table.write(meta_iteration, "validation", TASK, EPISODE_RETURN - meta_iteration)
+        table.write(
+            meta_iteration, "validation", return_curve(TASK, EPISODE_RETURN - meta_iteration)
+        )
     table.close()
 
 
 def test_each_episode_is_a_row(tmp_path: Path):
     path = tmp_path / "evaluation.csv"
-    table = EvaluationTable(path, NAMES)
-    table.write(20, "test", TASK, EPISODE_RETURN)
+    table = EvaluationTable(path, NAMES, VALUES)
+    table.write(20, "test", return_curve(TASK, EPISODE_RETURN))
     with path.open() as file:
         header, *rows = csv.reader(file)
     table.close()
@@ -57,9 +60,9 @@ def test_a_resumed_table_equals_an_uninterrupted_one(tmp_path: Path, torn: str):
 def test_a_run_that_had_ended_and_goes_on_reports_test_tasks_once(tmp_path: Path):
     path = tmp_path / "evaluation.csv"
     for resume_from in (0, 2):
-        table = EvaluationTable(path, NAMES, resume_from)
-        table.write(resume_from + 2, "validation", TASK, EPISODE_RETURN)
-        table.write(0, "test", TASK, EPISODE_RETURN)
+        table = EvaluationTable(path, NAMES, VALUES, resume_from)
+        table.write(resume_from + 2, "validation", return_curve(TASK, EPISODE_RETURN))
+        table.write(0, "test", return_curve(TASK, EPISODE_RETURN))
         table.close()
     with path.open() as file:
         rows = [(row["meta_iteration"], row["split"]) for row in csv.DictReader(file)]
@@ -82,17 +85,17 @@ def test_a_table_that_lost_even_its_header_gets_one(tmp_path: Path):
 
 def test_test_curves_are_read_back(tmp_path: Path):
     path = tmp_path / "evaluation.csv"
-    table = EvaluationTable(path, NAMES)
-    table.write(20, "validation", TASK, EPISODE_RETURN)
+    table = EvaluationTable(path, NAMES, VALUES)
+    table.write(20, "validation", return_curve(TASK, EPISODE_RETURN))
     assert read_test_curves(path) == {}
-    table.write(20, "test", TASK, EPISODE_RETURN)
-    table.write(0, "test", TASK, EPISODE_RETURN - 1)
+    table.write(20, "test", return_curve(TASK, EPISODE_RETURN))
+    table.write(0, "test", return_curve(TASK, EPISODE_RETURN - 1))
     table.close()
     curves = read_test_curves(path)
     assert list(curves) == [0, 20]
     for meta_iteration, expected in ((20, EPISODE_RETURN), (0, EPISODE_RETURN - 1)):
         np.testing.assert_array_equal(curves[meta_iteration].task, TASK)
-        np.testing.assert_array_equal(curves[meta_iteration].episode_return, expected)
+        np.testing.assert_array_equal(curves[meta_iteration].value, expected)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,8 @@ def test_test_curves_are_read_back(tmp_path: Path):
 )
 def test_a_table_that_is_broken_names_the_line(tmp_path: Path, change, message):
     path = tmp_path / "evaluation.csv"
-    table = EvaluationTable(path, NAMES)
-    table.write(20, "test", TASK, EPISODE_RETURN)
+    table = EvaluationTable(path, NAMES, VALUES)
+    table.write(20, "test", return_curve(TASK, EPISODE_RETURN))
     table.close()
     path.write_text(change(path.read_text()))
     with pytest.raises(EvaluationTableError) as error:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from meta_rl.runs.metrics import JsonlSink
+from meta_rl.runs.metrics_file import MetricsFile
 
 
 def write(path: Path, meta_iterations: range, resume_from: int = 0) -> None:
-    sink = JsonlSink(path, resume_from)
+    sink = MetricsFile(path, resume_from)
     for meta_iteration in meta_iterations:
         sink.write({"meta_iteration": meta_iteration, "kl": meta_iteration / 7})
     sink.close()
@@ -19,7 +19,7 @@ def write(path: Path, meta_iterations: range, resume_from: int = 0) -> None:
 
 def test_a_record_is_on_file_as_soon_as_it_is_written(tmp_path: Path):
     path = tmp_path / "metrics.jsonl"
-    sink = JsonlSink(path)
+    sink = MetricsFile(path)
     sink.write({"meta_iteration": 1, "return": [0.1, 2], "accepted": True, "reason": "accepted"})
     assert path.read_text() == (
         '{"meta_iteration": 1, "return": [0.1, 2], "accepted": true, "reason": "accepted"}\n'
@@ -29,7 +29,7 @@ def test_a_record_is_on_file_as_soon_as_it_is_written(tmp_path: Path):
 
 def test_scalars_of_numpy_and_torch_and_what_is_not_finite(tmp_path: Path):
     path = tmp_path / "metrics.jsonl"
-    sink = JsonlSink(path)
+    sink = MetricsFile(path)
     sink.write(
         {
             "meta_iteration": np.int64(1),
@@ -60,5 +60,5 @@ def test_a_resumed_file_equals_an_uninterrupted_one(tmp_path: Path, torn: str):
 def test_a_torn_line_within_the_checkpoint_is_dropped(tmp_path: Path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"meta_iteration": 1}\n{"meta_iteration": 1')
-    JsonlSink(path, resume_from=4).close()
+    MetricsFile(path, resume_from=4).close()
     assert path.read_text() == '{"meta_iteration": 1}\n'

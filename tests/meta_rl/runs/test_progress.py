@@ -1,12 +1,15 @@
 """Training on the screen."""
 
+import functools
 import io
 import re
 
 import pytest
 from rich.console import Console
 
-from meta_rl.runs.progress import SINE_COLUMNS, Progress, format_returns
+from meta_rl.config import load_config
+from meta_rl.problems.registry import make_problem
+from meta_rl.runs.progress import Progress, RowFormat, format_returns
 
 RECORD = {
     "meta_iteration": 2,
@@ -28,10 +31,19 @@ VALIDATION = {
 }
 
 
+@functools.cache
+def row_format(preset: str) -> RowFormat:
+    """What training shows of a preset."""
+    with make_problem(load_config(preset, ["run.device=cpu"])) as problem:
+        return problem.row_format
+
+
 def plain(*records: dict, num_meta_iterations: int = 5, num_completed: int = 0) -> list[str]:
     shown = io.StringIO()
     console = Console(file=shown)
-    with Progress(console, num_meta_iterations, num_completed=num_completed) as progress:
+    with Progress(
+        console, num_meta_iterations, row_format("smoke"), num_completed=num_completed
+    ) as progress:
         for record in records:
             progress.meta_iteration(record)
     return shown.getvalue().splitlines()
@@ -79,7 +91,7 @@ def test_the_eta_is_what_remains_at_the_pace_so_far(monkeypatch):
 def test_a_terminal_gets_a_live_table_of_the_latest_rows():
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=140, height=50, color_system=None)
-    with Progress(console, 40) as progress:
+    with Progress(console, 40, row_format("smoke")) as progress:
         progress.note("hello [world]")
         for meta_iteration in range(1, 31):
             progress.meta_iteration(RECORD | {"meta_iteration": meta_iteration})
@@ -94,7 +106,7 @@ def test_a_terminal_gets_a_live_table_of_the_latest_rows():
 
 def test_text_in_brackets_is_not_taken_for_a_style():
     shown = io.StringIO()
-    Progress(Console(file=shown), 1).note("in runs/[bold]a[/x]")
+    Progress(Console(file=shown), 1, row_format("smoke")).note("in runs/[bold]a[/x]")
     assert shown.getvalue() == "in runs/[bold]a[/x]\n"
 
 
@@ -111,11 +123,11 @@ def test_supervised_rows_stand_for_several_iterations():
         "validation_loss_interval": [0.1, 0.05, 0.025],
         "is_best": False,
     }
-    shown = io.StringIO()
+    shown, columns = io.StringIO(), row_format("sine")
     clock = iter([0.0, 10.0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.perf_counter", lambda: next(clock))
-        Progress(Console(file=shown, width=200), 300, SINE_COLUMNS).meta_iteration(record)
+        Progress(Console(file=shown, width=200), 300, columns).meta_iteration(record)
     row, validation = shown.getvalue().splitlines()
     # 100 iterations took 10 s: 200 more take 20.
     assert row == (

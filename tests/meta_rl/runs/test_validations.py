@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.runs.checkpoint import BestCheckpoint
+from meta_rl.runs.best_checkpoint import BestCheckpoint
 from meta_rl.runs.earlier_validations import forget_validation, set_validations_aside
 from meta_rl.runs.validations import Validations, is_due, restored_validations
 

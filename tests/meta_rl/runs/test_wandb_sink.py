@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from meta_rl.config import config_from_mapping
-from meta_rl.curves.adaptation_curve import QUANTILE_95, AdaptationCurve
-from meta_rl.curves.supervised_curve import SupervisedCurve
-from meta_rl.runs.wandb_sink import WandbSink
+from meta_rl.curves.adaptation_curve import QUANTILE_95, AdaptationCurve, return_curve
+from meta_rl.runs.sinks.wandb_sink import WandbSink
 
 
 class FakeRun:
@@ -112,7 +111,7 @@ def test_each_number_of_a_list_is_a_scalar(make_sink):
 def curve(*means: float) -> AdaptationCurve:
     """Of two tasks with two episodes each; the half-width of the interval is the quantile."""
     episode_return = np.array([means, means])[:, :, None] + np.array([[[-1.0]], [[1.0]]])
-    return AdaptationCurve(np.zeros((2, 1)), np.repeat(episode_return, 2, axis=-1))
+    return return_curve(np.zeros((2, 1)), np.repeat(episode_return, 2, axis=-1))
 
 
 def test_curves_are_tables(make_sink):
@@ -141,7 +140,8 @@ def test_supervised_curves_have_a_column_per_quantity(make_sink):
     wandb = FakeWandb()
     sink, _ = make_sink(wandb, "offline")
     loss, accuracy = np.array([[2.0, 1.0], [4.0, 1.0]]), np.array([[0.2, 0.5], [0.2, 0.7]])
-    sink.evaluation(7, "validation", SupervisedCurve(np.zeros((2, 1)), loss, accuracy))
+    quantities = {"loss": loss[..., None], "accuracy": accuracy[..., None]}
+    sink.evaluation(7, "validation", AdaptationCurve(np.zeros((2, 1)), quantities))
     ((step, values),) = wandb.run.logged
     table = values["validation_curve"]
     assert step == 7
@@ -218,7 +218,7 @@ def test_a_failure_while_training_is_one_line(make_sink):
 
 
 def test_importing_the_sink_does_not_import_wandb():
-    code = "import sys, meta_rl.runs.wandb_sink; sys.exit('wandb' in sys.modules)"
+    code = "import sys, meta_rl.runs.sinks.wandb_sink; sys.exit('wandb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -253,7 +253,7 @@ mode, folder = sys.argv[1:]
 if mode != "online":
     sys.addaudithook(forbid)
 config = config_from_mapping({"env": {"id": "A-v0"}, "run": {"wandb": mode}}, "test")
-from meta_rl.runs.wandb_sink import WandbSink
+from meta_rl.runs.sinks.wandb_sink import WandbSink
 
 sink = WandbSink(Path(folder), config, print)
 sink.write({"meta_iteration": 1, "kl": 0.01})

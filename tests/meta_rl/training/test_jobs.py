@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from meta_rl.algorithms.inner_loop import PolicyGradientAdaptation
+from meta_rl.algorithms.maml_trpo import MamlTrpo
 from meta_rl.config import ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs import run_log
-from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints
+from meta_rl.runs import checkpoint, run_log
+from meta_rl.runs.best_checkpoint import CheckpointError
+from meta_rl.runs.checkpoint import find_checkpoints
 from meta_rl.runs.progress import Progress
 from meta_rl.runs.run_directory import RunDirectoryError, create_run_directory
+from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.seeding import Split
-from meta_rl.training import checkpoint, rl_loop
 from meta_rl.training.jobs import TrainingResult, resume_run, start_run
 
 CHEETAH = ("env.id=HalfCheetahVel-v0", "rollout.horizon=8")
@@ -127,9 +130,10 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -
 @pytest.mark.parametrize(
     ("owner", "name", "call", "saved"),
     [
-        (rl_loop, "maml_trpo_update", 1, 0),
-        (rl_loop, "collect_and_adapt", 3, 2),
-        (rl_loop, "maml_trpo_update", 4, 3),
+        (MamlTrpo, "update", 1, 0),
+        (PolicyGradientAdaptation, "step", 4, 1),  # in the validation after the second iteration
+        (PolicyGradientAdaptation, "step", 6, 2),
+        (MamlTrpo, "update", 4, 3),
         (Progress, "meta_iteration", 3, 2),  # when the line of metrics is written already
         (run_log.RunLog, "evaluation", 2, 3),  # and the rows of the evaluation
         (run_log, "save_checkpoint", 2, 2),  # calls are for 0, 2 and 4 iterations
@@ -178,7 +182,7 @@ def test_the_best_checkpoint_before_the_resume_point_stays_the_best(
         pytest.fail("of 22 seeds, none had its best iteration before its last")
     path = tmp_path / "resumed"
     with monkeypatch.context() as patch, pytest.raises(Interruption):
-        fail_at(patch, rl_loop, "maml_trpo_update", 4)
+        fail_at(patch, MamlTrpo, "update", 4)
         start(path, *options)
     names = [checkpoint.name for checkpoint in find_checkpoints(path)]
     assert names == ["iteration_000002", "iteration_000003"]
@@ -240,15 +244,15 @@ def test_test_tasks_are_not_looked_at_before_training_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     order: list[str] = []
-    evaluate, meta_iteration = RLExperiment.evaluate, rl_loop.meta_iteration
+    evaluate, meta_iteration = RLProblem.evaluate, RLProblem.meta_iteration
 
-    def spied(self: RLExperiment, params: Any, split: Split, moments: Any) -> AdaptationCurve:
+    def spied(self: RLProblem, state: TrainerState, split: Split) -> AdaptationCurve:
         order.append(split.name)
-        return evaluate(self, params, split, moments)
+        return evaluate(self, state, split)
 
-    monkeypatch.setattr(RLExperiment, "evaluate", spied)
+    monkeypatch.setattr(RLProblem, "evaluate", spied)
     monkeypatch.setattr(
-        rl_loop, "meta_iteration", lambda *args: order.append("-") or meta_iteration(*args)
+        RLProblem, "meta_iteration", lambda *args: order.append("-") or meta_iteration(*args)
     )
     start(tmp_path / "run")
     assert order == ["-", "-", "VALIDATION", "-", "-", "VALIDATION", "TEST", "TEST"]
@@ -261,7 +265,7 @@ def test_resuming_a_run_that_has_ended_reports_again(tmp_path: Path):
     again = resume(path)
     assert first.curves.keys() == again.curves.keys()
     for name, curve in first.curves.items():
-        assert np.array_equal(curve.episode_return, again.curves[name].episode_return)
+        assert np.array_equal(curve.value, again.curves[name].value)
     assert (path / "evaluation.csv").read_bytes() == table
 
 
@@ -285,7 +289,7 @@ def test_a_resume_that_would_end_without_any_evaluation_is_refused(
 ):
     path = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(Interruption):
-        fail_at(patch, rl_loop, "maml_trpo_update", 2)
+        fail_at(patch, MamlTrpo, "update", 2)
         start(path)
     with pytest.raises(ConfigError, match=r"meta_iterations \(1\) should be greater than the 1"):
         resume(path, "run.meta_iterations=1")
@@ -314,14 +318,14 @@ def test_a_run_directory_that_is_replaced_stops_the_run_and_keeps_the_replacemen
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "run"
-    update = rl_loop.maml_trpo_update
+    update = MamlTrpo.update
 
     def replace_directory(*args: Any, **kwargs: Any) -> Any:
         path.rename(tmp_path / "moved")
         create_run_directory(load_config("smoke", [f"run.dir={path}"]), "smoke").close()
         return update(*args, **kwargs)
 
-    monkeypatch.setattr(rl_loop, "maml_trpo_update", replace_directory)
+    monkeypatch.setattr(MamlTrpo, "update", replace_directory)
     with pytest.raises(RunDirectoryError, match="was deleted, moved or replaced while"):
         start(path)
     assert {file.name for file in path.iterdir()} == {".lock", "config.yaml", "run.json"}
@@ -329,7 +333,7 @@ def test_a_run_directory_that_is_replaced_stops_the_run_and_keeps_the_replacemen
 
 def test_a_checkpoint_of_another_network_is_refused_and_kept(whole: Path):
     before = contents(whole)
-    with pytest.raises(CheckpointError, match=r"of another model: its .* has shape \(16,\), where"):
+    with pytest.raises(CheckpointError, match=r"another policy.hidden_sizes: \[16\], not \[8\]$"):
         resume(whole, "policy.hidden_sizes=[8]")
     assert contents(whole) == before
 
@@ -343,6 +347,8 @@ def test_an_existing_directory_is_refused_and_kept(whole: Path):
 
 def test_going_on_with_another_policy_of_the_same_shape_is_refused(whole: Path):
     before = contents(whole)
-    with pytest.raises(CheckpointError, match=r"trained with other settings of policy: .*'tanh'"):
+    with pytest.raises(
+        CheckpointError, match=r"trained with another policy.activation: tanh, not relu$"
+    ):
         resume(whole, "policy.activation=relu")
     assert contents(whole) == before

@@ -13,28 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model, untrained_model
 from rich.console import Console
 from torch.testing import assert_close
 
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.cli import app
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_model import (
-    evaluate_policy,
-    load_model,
-    untrained_model,
-)
-from meta_rl.models.gaussian_policy import action_distribution
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
-from meta_rl.ops.gaussian import log_prob
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.moments import Moments, no_moments
-from meta_rl.problems.adaptation_rollouts import collect_and_adapt
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems import rl
+from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs.checkpoint import CheckpointError, checkpoint_path, load_checkpoint
-from meta_rl.runtime.seeding import RandomStreams, Split
+from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path
+from meta_rl.runs.checkpoint import load_checkpoint
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.training import rl_loop
 from meta_rl.training.jobs import resume_run, start_run
 
 CHECKOUT = Path(__file__).parents[3]
@@ -55,14 +50,14 @@ def _one_thread():
 def run(tmp_path_factory):
     """A finished run, and the training episodes of each of its meta-iterations."""
     path, episodes = tmp_path_factory.mktemp("normalised") / "run", []
-    real = rl_loop.episode_summary
+    real = rl.episode_summary
 
     def summary(batch, **options):
         episodes.append(batch)
         return real(batch, **options)
 
     with pytest.MonkeyPatch.context() as patch, single_torch_thread():
-        patch.setattr(rl_loop, "episode_summary", summary)
+        patch.setattr(rl, "episode_summary", summary)
         config = load_config("smoke", [*NORMALISED, f"run.dir={path}", "run.keep_checkpoints=9"])
         start_run(config, "smoke", Console(file=io.StringIO()))
     return path, episodes
@@ -103,22 +98,22 @@ def test_an_evaluation_repeats_the_run_and_changes_nothing(run):
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     saved = load_model(path)
     assert set(saved.params) >= STATISTICS
-    curve = evaluate_policy(saved).curve
+    curve = evaluate_model(saved).curve
     with (path / "evaluation.csv").open() as file:
         recorded = [
             float(row["episode_return"])
             for row in csv.DictReader(file)
             if (row["split"], int(row["meta_iteration"])) == ("test", saved.meta_iteration)
         ]
-    assert np.array_equal(curve.episode_return.ravel(), recorded)
-    assert np.array_equal(evaluate_policy(saved).curve.episode_return, curve.episode_return)
+    assert np.array_equal(curve.value.ravel(), recorded)
+    assert np.array_equal(evaluate_model(saved).curve.value, curve.value)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
-    assert evaluate_policy(untrained_model(saved)).curve.score < 0
+    assert evaluate_model(untrained_model(saved)).curve.score < 0
     # They matter: with those of no step at all, the same parameters do something else.
     params, _ = split_moments(saved.params)
     without = untrained_model(saved).params | params
-    other = evaluate_policy(replace(saved, params=without)).curve
-    assert not np.array_equal(other.episode_return, curve.episode_return)
+    other = evaluate_model(replace(saved, params=without)).curve
+    assert not np.array_equal(other.value, curve.value)
 
 
 def meta_rl(*arguments: object) -> str:
@@ -173,8 +168,8 @@ def test_packaged_it_keeps_its_statistics(run, tmp_path):
     packaged = load_model(packager.package(path, "normalised", tmp_path))
     saved = load_model(path)
     assert set(packaged.params) == set(saved.params) >= STATISTICS
-    curve = evaluate_policy(packaged).curve
-    assert np.array_equal(curve.episode_return, evaluate_policy(saved).curve.episode_return)
+    curve = evaluate_model(packaged).curve
+    assert np.array_equal(curve.value, evaluate_model(saved).curve.value)
 
 
 def test_a_run_goes_on_as_it_began(run, tmp_path):
@@ -194,16 +189,14 @@ def played():
         torch.tensor([25.0, 0.04], dtype=torch.float64),
     )
     config = load_config("smoke", [*NORMALISED, "adaptation.num_adaptation_steps=2"])
-    with single_torch_thread(), RLExperiment(config) as experiment:
-        normaliser = observation_normaliser(moments, experiment.device)
-        streams = RandomStreams(1, Split.TRAIN, 0)
-        tasks = experiment.env.sample_tasks(3, streams.task_generator())
-        params = experiment.initial_params
-        episodes, batches = collect_and_adapt(
-            *(experiment.training_settings, params, experiment.env, tasks, streams),
-            *(StageClock(experiment.device), normaliser),
-        )
-    return experiment.inner_loop.policy, params, normaliser, episodes, batches
+    with single_torch_thread(), RLProblem(config) as problem:
+        normaliser = observation_normaliser(moments, problem.device)
+        state = replace(problem.initial_state(), observation_moments=moments)
+        play = problem._play(state, StageClock(problem.device))
+        adaptation = problem.algorithm.collect_and_adapt
+        seen, batches = adaptation(state.params, play, 2)
+        batches.append(adaptation.batch(seen[-1]))
+    return problem.policy, state.params, normaliser, play.episodes, batches
 
 
 def test_likelihood_ratios_are_those_of_what_the_policy_saw(played):
@@ -212,9 +205,9 @@ def test_likelihood_ratios_are_those_of_what_the_policy_saw(played):
         assert torch.equal(batch.observation, normaliser(rollouts.observation))
     assert batches[0].observation.abs().max() > 2 * episodes[0].observation.abs().max()
     new = action_distribution(policy, params, batches[0].observation)
-    assert_close(log_prob(new, batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
+    assert_close(new.log_prob(batches[0].action), batches[0].old_log_prob, rtol=1e-5, atol=1e-5)
     raw = action_distribution(policy, params, episodes[0].observation)
-    assert not torch.allclose(log_prob(raw, batches[0].action), batches[0].old_log_prob, atol=1e-3)
+    assert not torch.allclose(raw.log_prob(batches[0].action), batches[0].old_log_prob, atol=1e-3)
 
 
 def test_the_baseline_sees_what_the_policy_sees(played):
@@ -226,8 +219,8 @@ def test_the_baseline_sees_what_the_policy_sees(played):
 
 def test_statistics_do_not_change_within_a_meta_iteration():
     config = load_config("smoke", [*NORMALISED])
-    with RLExperiment(config) as experiment:
-        state = experiment.initial_state
-        rl_loop.meta_iteration(experiment, state, StageClock(experiment.device))
+    with RLProblem(config) as problem:
+        state = problem.initial_state()
+        problem.meta_iteration(state, StageClock(problem.device))
         for entry, expected in zip(state.observation_moments, no_moments(2), strict=True):
             assert torch.equal(entry, expected)

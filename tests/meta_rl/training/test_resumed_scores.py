@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
-from meta_rl.curves.adaptation_curve import AdaptationCurve
-from meta_rl.evaluation.saved_model import evaluate_policy, load_model
-from meta_rl.evaluation.supervised_evaluation import (
-    evaluate_initialisation,
-    load_initialisations,
-)
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
+from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
-from meta_rl.runs.checkpoint import checkpoint_path, find_checkpoints
+from meta_rl.runs.best_checkpoint import checkpoint_path
+from meta_rl.runs.checkpoint import find_checkpoints
+from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.seeding import Split
-from meta_rl.training import rl_loop
 from meta_rl.training.jobs import TrainingResult, resume_run, start_run
 
 RL = ("evaluation.num_tasks=2", "evaluation.episodes_per_task=2", "run.device=cpu")
@@ -91,16 +89,16 @@ def test_a_longer_run_ends_as_if_it_had_been_long_from_the_start(
 
 def scores(monkeypatch: pytest.MonkeyPatch, *values: float) -> list[AnyConfig]:
     """Gives validations these scores, in order; returns the settings that each was made with."""
-    real, left, seen = RLExperiment.evaluate, list(values), []
+    real, left, seen = RLProblem.evaluate, list(values), []
 
-    def scored(self: RLExperiment, params: Any, split: Split, moments: Any) -> AdaptationCurve:
-        curve = real(self, params, split, moments)
+    def scored(self: RLProblem, state: TrainerState, split: Split) -> AdaptationCurve:
+        curve = real(self, state, split)
         if split is not Split.VALIDATION:
             return curve
         seen.append(self.config)
-        return AdaptationCurve(curve.task, np.full_like(curve.episode_return, left.pop(0)))
+        return return_curve(curve.task, np.full_like(curve.value, left.pop(0)))
 
-    monkeypatch.setattr(RLExperiment, "evaluate", scored)
+    monkeypatch.setattr(RLProblem, "evaluate", scored)
     return seen
 
 
@@ -162,8 +160,8 @@ def test_the_best_iteration_stays_the_best_where_it_is_and_is_evaluated_as_the_r
     assert list(result.curves) == ["untrained", "iteration 1"]
     assert json.loads((path / "best.json").read_text()) == {"meta_iteration": 1, "score": 5.0}
     monkeypatch.undo()
-    again = evaluate_policy(load_model(path)).curve
-    assert np.array_equal(again.episode_return, result.curves["iteration 1"].episode_return)
+    again = evaluate_model(load_model(path)).curve
+    assert np.array_equal(again.value, result.curves["iteration 1"].value)
     # A checkpoint that is named itself is evaluated as it was trained.
     checkpoint = load_model(checkpoint_path(path, 1))
     assert checkpoint.config.rollout.horizon == 10
@@ -183,16 +181,15 @@ def test_supervised_scores_of_other_settings_are_not_compared_either(tmp_path: P
             [
                 float(row["loss"])
                 for row in rows(path, "validation")
-                if row["meta_iteration"] == i and row["adaptation_step"] == "10"
+                if row["meta_iteration"] == i and row["adaptation_step"] != "0"
             ]
         )
         for i in {row["meta_iteration"] for row in rows(path, "validation")}
     }
     assert set(curves) == {kept, 3}
     assert best["score"] == pytest.approx(-min(curves.values()))
-    (saved,) = load_initialisations([path], {})
-    again = evaluate_initialisation(saved)
-    assert np.array_equal(again.loss, list(result.curves.values())[-1].loss)
+    again = evaluate_model(load_model(path)).curve
+    assert np.array_equal(again.value, list(result.curves.values())[-1].value)
 
 
 def test_without_its_checkpoint_the_best_no_longer_competes(tmp_path: Path, monkeypatch):
@@ -210,7 +207,7 @@ def test_a_kill_before_the_run_goes_on_validates_again_once(tmp_path: Path, monk
     start("smoke", path, "evaluation.every=1", "run.meta_iterations=2")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(
-            rl_loop, "meta_iteration", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt)
+            RLProblem, "meta_iteration", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         resume(path, "rollout.horizon=12", "run.meta_iterations=3")
     best = str(json.loads((path / "best.json").read_text())["meta_iteration"])
@@ -247,15 +244,15 @@ def test_a_run_that_was_stopped_during_its_tests_ends_elsewhere_with_the_same_se
     tmp_path: Path, monkeypatch
 ):
     path = tmp_path / "run"
-    real = RLExperiment.evaluate
+    real = RLProblem.evaluate
 
-    def stopped(self: RLExperiment, params: Any, split: Split, moments: Any) -> AdaptationCurve:
+    def stopped(self: RLProblem, state: TrainerState, split: Split) -> AdaptationCurve:
         if split is Split.TEST:
             raise KeyboardInterrupt
-        return real(self, params, split, moments)
+        return real(self, state, split)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(RLExperiment, "evaluate", stopped)
+        patch.setattr(RLProblem, "evaluate", stopped)
         start("smoke", path, "run.meta_iterations=1")
     with pytest.raises(ConfigError, match=r"another rollout\.horizon; ask"):
         resume(path, "rollout.horizon=12")
@@ -263,7 +260,7 @@ def test_a_run_that_was_stopped_during_its_tests_ends_elsewhere_with_the_same_se
 
 
 def test_an_end_that_was_not_validated_is_no_end(tmp_path: Path, monkeypatch):
-    path, real, calls = tmp_path / "run", rl_loop.meta_iteration, []
+    path, real, calls = tmp_path / "run", RLProblem.meta_iteration, []
 
     def interrupted(*args: Any) -> Any:
         calls.append(args)
@@ -272,7 +269,7 @@ def test_an_end_that_was_not_validated_is_no_end(tmp_path: Path, monkeypatch):
         return real(*args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(rl_loop, "meta_iteration", interrupted)
+        patch.setattr(RLProblem, "meta_iteration", interrupted)
         start("smoke", path, "evaluation.every=2", "run.meta_iterations=6")
     with pytest.raises(ConfigError, match=r"meta_iterations \(3\) should be greater than the 3"):
         resume(path, "run.meta_iterations=3")

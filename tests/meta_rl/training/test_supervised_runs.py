@@ -10,26 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from rich.console import Console
 from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
-from meta_rl.curves.supervised_curve import SupervisedCurve
-from meta_rl.evaluation.supervised_evaluation import (
-    evaluate_initialisation,
-    load_initialisations,
-)
+from meta_rl.ops.adam import AdamMoments
 from meta_rl.ops.tracing import traced_at_first_call
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
+from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
-from meta_rl.runs.checkpoint import CheckpointError, find_checkpoints, load_checkpoint
-from meta_rl.runs.supervised_state import restore_supervised
+from meta_rl.runs.best_checkpoint import CheckpointError
+from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
+from meta_rl.runs.trainer_state import restore
 from meta_rl.runtime import compilation
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.tasks import glyphs
 from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.training.jobs import resume_run, start_run
+from meta_rl.types import AlgorithmState
 
 SMALL = (
     *("network.hidden_sizes=[8]", "meta_update.meta_batch_size=3", "run.compile=false"),
@@ -69,9 +69,9 @@ def numbers(run: Path) -> tuple[object, ...]:
     metrics = [{n: x for n, x in line.items() if "second" not in n} for line in lines]
     last = find_checkpoints(run)[-1]
     state = load_checkpoint(last).trainer_state
-    moments = state["moments"] and state["moments"]["second"].tolist()
+    memory = {name: value.tolist() for name, value in state["memory"].items()}
     files = (run / "evaluation.csv", run / "best.json", last / "model.safetensors")
-    return metrics, last.name, moments, *(file.read_bytes() for file in files)
+    return metrics, last.name, memory, *(file.read_bytes() for file in files)
 
 
 @pytest.mark.parametrize("preset", ["sine", "sine_reptile", "glyphs_5way_1shot"])
@@ -96,7 +96,9 @@ def test_a_run_leaves_behind_what_a_reader_needs(preset, tmp_path):
     for name, curve in result.curves.items():
         kept = "0" if name == "untrained" else name.removeprefix("iteration ")
         last = [r for r in tests if r["meta_iteration"] == kept and r["adaptation_step"] == "1"]
-        assert np.mean([float(r["loss"]) for r in last]) == pytest.approx(curve.loss[:, 1].mean())
+        assert np.mean([float(r["loss"]) for r in last]) == pytest.approx(
+            curve.quantities["loss"][:, 1].mean()
+        )
         if "sine" not in preset:
             mean = np.mean([float(r["accuracy"]) for r in last])
             assert mean == pytest.approx(curve.mean[1])
@@ -118,15 +120,15 @@ def replace_dir(config):
 def test_a_resumed_run_is_bit_identical(preset, stop, tmp_path, monkeypatch):
     whole = settings(preset, tmp_path / "whole")
     start_run(whole, preset, silent())
-    sample = SupervisedExperiment.training_batch
+    sample = SupervisedProblem.training_data
 
-    def interrupted(experiment, meta_iteration):
+    def interrupted(problem, meta_iteration):
         if meta_iteration == stop:
             raise KeyboardInterrupt
-        return sample(experiment, meta_iteration)
+        return sample(problem, meta_iteration)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SupervisedExperiment, "training_batch", interrupted)
+        patch.setattr(SupervisedProblem, "training_data", interrupted)
         with pytest.raises(KeyboardInterrupt):
             start_run(settings(preset, tmp_path / "part"), preset, silent())
     assert find_checkpoints(tmp_path / "part")[-1].name == f"iteration_{stop:06d}"
@@ -144,21 +146,22 @@ def test_a_seed_decides_everything(tmp_path):
 def test_reptiles_inner_adam_remembers_through_training_and_in_evaluation(tmp_path):
     config = settings("glyphs_5way_1shot_reptile", tmp_path / "run")
     start_run(config, "glyphs", silent())
-    with SupervisedExperiment(config) as experiment:
+    with SupervisedProblem(config) as problem:
         last = load_checkpoint(find_checkpoints(tmp_path / "run")[-1])
-        state = restore_supervised(last, experiment.device)
-        assert state.moments.num_steps == 4 * config.adaptation.num_adaptation_steps
+        state = restore(last, problem.initial_state(), problem.device)
+        assert state.learned.memory["num_steps"] == 4 * config.adaptation.num_adaptation_steps
+        without = state.learned._replace(memory=problem.initial_state().learned.memory)
         fresh, going_on = (
-            experiment.evaluate(state.meta_params, Split.TEST, moments)
-            for moments in (None, state.moments)
+            problem.evaluate(replace(state, learned=learned), Split.TEST).quantities["loss"]
+            for learned in (without, state.learned)
         )
-    assert np.array_equal(fresh.loss[:, 0], going_on.loss[:, 0])
-    assert not np.array_equal(fresh.loss[:, 1:], going_on.loss[:, 1:])
-    (evaluated,) = load_initialisations([tmp_path / "run"], {})
+    assert np.array_equal(fresh[:, 0], going_on[:, 0])
+    assert not np.array_equal(fresh[:, 1:], going_on[:, 1:])
+    evaluated = load_model(tmp_path / "run")
     with (tmp_path / "run" / "evaluation.csv").open() as table:
         rows = [row for row in csv.DictReader(table) if row["split"] == "test"]
     kept = [r for r in rows if r["meta_iteration"] == str(evaluated.meta_iteration)]
-    again = evaluate_initialisation(evaluated).loss
+    again = evaluate_model(evaluated).curve.quantities["loss"]
     assert [float(row["loss"]) for row in kept] == pytest.approx(again.flatten().tolist())
 
 
@@ -166,9 +169,10 @@ def test_a_resume_keeps_task_and_network(tmp_path):
     config = settings("sine", tmp_path / "run")
     start_run(config, "sine", silent())
     longer = ["run.meta_iterations=9"]
-    for overrides in (["sine.max_phase=1.0"], ["network.activation=tanh"]):
-        changed = load_config(str(tmp_path / "run" / "config.yaml"), [*longer, *overrides])
-        with pytest.raises(CheckpointError, match="was trained with other settings of"):
+    for override in ("sine.max_phase=1.0", "network.activation=tanh"):
+        changed = load_config(str(tmp_path / "run" / "config.yaml"), [*longer, override])
+        name = override.partition("=")[0]
+        with pytest.raises(CheckpointError, match=f"was trained with another {name}: "):
             resume_run(tmp_path / "run", changed, silent())
     shutil.copy(Path("configs", "smoke.yaml").resolve(), tmp_path / "smoke.yaml")
     with pytest.raises(CheckpointError):
@@ -199,22 +203,22 @@ def test_too_small_a_dataset_is_refused_before_anything_is_made(override, messag
 
 def test_splits_of_sinusoids_differ_and_evaluations_agree():
     config = load_config("sine", SMALL)
-    with SupervisedExperiment(config) as experiment:
-        params = experiment.initial_params
-        first, again = (experiment.evaluate(params, Split.TEST) for _ in range(2))
-        other = experiment.evaluate(params, Split.VALIDATION)
-    np.testing.assert_array_equal(first.loss, again.loss)
+    with SupervisedProblem(config) as problem:
+        state = problem.initial_state()
+        first, again = (problem.evaluate(state, Split.TEST) for _ in range(2))
+        other = problem.evaluate(state, Split.VALIDATION)
+    np.testing.assert_array_equal(first.value, again.value)
     assert not np.array_equal(first.task, other.task)
 
 
 def test_evaluation_adapts_by_plain_gradient_steps():
     config = load_config("sine", [*SMALL, "evaluation.num_adaptation_steps=2"])
     step_size = config.adaptation.inner_step_size
-    with SupervisedExperiment(config) as experiment:
-        curve = experiment.evaluate(experiment.initial_params, Split.TEST)
+    with SupervisedProblem(config) as problem:
+        curve = problem.evaluate(problem.initial_state(), Split.TEST)
         rng = RandomStreams(config.evaluation.seed, Split.TEST, 0).task_generator()
-        _, batch = experiment.tasks.sample(Split.TEST, config.evaluation.num_tasks, rng)
-        network, initial = experiment.learner.network, experiment.initial_params
+        _, batch = problem.tasks.sample(Split.TEST, config.evaluation.num_tasks, rng)
+        network, initial = problem.learner.network, problem.initial_state().params
 
     def loss(params, examples, task):
         x, y = (entry[task] for entry in examples)
@@ -224,7 +228,7 @@ def test_evaluation_adapts_by_plain_gradient_steps():
         params = initial
         for step in range(3):
             expected = loss(params, batch.query, task).detach().double()
-            assert_close(torch.tensor(curve.loss[task, step]), expected, rtol=1e-4, atol=0)
+            assert_close(torch.tensor(curve.value[task, step, 0]), expected, rtol=1e-4, atol=0)
             leaves = {name: value.requires_grad_() for name, value in params.items()}
             gradient = torch.autograd.grad(loss(leaves, batch.support, task), list(leaves.values()))
             params = {
@@ -234,23 +238,26 @@ def test_evaluation_adapts_by_plain_gradient_steps():
         initial = {name: value.detach() for name, value in initial.items()}
 
 
-def test_meta_steps_shrink_linearly():
-    with SupervisedExperiment(load_config("sine_reptile", SMALL)) as experiment:
-        steps = [experiment.meta_step_size(i) for i in range(8)]
-    assert steps == pytest.approx([0.1 * (1 - i / 8) for i in range(8)])
-    with SupervisedExperiment(load_config("sine", SMALL)) as experiment:
-        assert experiment.meta_step_size(5) == 0.001
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("sine_reptile", [0.1 * (1 - i / 8) for i in range(8)]), ("sine", [0.001] * 8)],
+)
+def test_meta_steps_shrink_linearly(tmp_path, preset, expected):
+    start_run(settings(preset, tmp_path / "run", "run.log_every=1"), preset, silent())
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert [record["meta_step_size"] for record in records] == pytest.approx(expected)
 
 
-def test_scores_choose_low_losses_and_high_accuracies():
-    loss = np.array([[3.0, 1.0], [5.0, 2.0]])
-    regression = SupervisedCurve(np.zeros((2, 1)), loss, None)
-    assert regression.score == -1.5
-    assert regression.mean.tolist() == [4.0, 1.5]
-    images = replace(regression, accuracy=np.array([[0.2, 0.9], [0.2, 1.0]]))
-    assert images.score == pytest.approx(0.95)
-    # 1.96 * std / sqrt(2), std = .1 / sqrt(2).
-    assert images.interval[1] == pytest.approx(1.959964 * 0.05)
+def step_arguments(problem, learned, number, step_size):
+    """What the update of ours hands to ``step`` in an iteration."""
+    data, memory = problem.training_data(number), learned.memory
+    moments = AdamMoments(**memory) if memory else None
+    batch = (learned.params, moments, data.batch)
+    if problem.config.algorithm.name == "maml":
+        return *batch, torch.tensor(step_size)
+    adaptation = problem.config.adaptation
+    num_steps, size = adaptation.num_adaptation_steps, adaptation.examples_per_step
+    return *batch, data.mini_batch_index(num_steps, size), torch.tensor(step_size)
 
 
 # See test_a_compiled_update_is_the_same_update_and_resumes_to_the_bit.
@@ -267,12 +274,11 @@ def test_scores_choose_low_losses_and_high_accuracies():
 )
 def test_every_meta_update_can_be_compiled_whole(tmp_path, preset, overrides):
     """By the compiler's front end, which is what fails; with its back end it would take minutes."""
-    with SupervisedExperiment(settings(preset, tmp_path, *overrides)) as experiment:
-        state, step_size = experiment.initial_state, torch.tensor(0.01)
-        arguments = (state.meta_params, state.moments, *experiment.training_batch(0), step_size)
-        whole = torch.compile(experiment.outer_step, fullgraph=True, backend="eager")
-        expected = experiment.outer_step(*arguments)
-        assert_close(whole(*arguments), expected, rtol=1e-4, atol=1e-6)
+    with SupervisedProblem(settings(preset, tmp_path, *overrides)) as problem:
+        arguments = step_arguments(problem, problem.initial_state().learned, 0, 0.01)
+        step = problem.algorithm.step
+        whole = torch.compile(step, fullgraph=True, backend="eager")
+        assert_close(whole(*arguments), step(*arguments), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -280,26 +286,26 @@ def test_every_meta_update_can_be_compiled_whole(tmp_path, preset, overrides):
     ["sine", "sine_fomaml", "sine_reptile", "glyphs_5way_1shot", "glyphs_5way_1shot_reptile"],
 )
 def test_every_meta_update_is_traced_to_the_same_bits(tmp_path, preset):
-    with SupervisedExperiment(settings(preset, tmp_path)) as experiment:
-        params, moments = experiment.initial_params, experiment.initial_state.moments
-        fast = traced_at_first_call(experiment.outer_step)
+    with SupervisedProblem(settings(preset, tmp_path)) as problem:
+        learned, slow = problem.initial_state().learned, problem.algorithm.step
+        fast = traced_at_first_call(slow)
         for number in range(3):
-            batch, index = experiment.training_batch(number)
-            arguments = params, moments, batch, index, torch.tensor(0.1 / (1 + number))
-            step = fast(*arguments)
-            assert_close(step, experiment.outer_step(*arguments), rtol=0, atol=0)
-            params, moments = step.params, step.moments
+            arguments = step_arguments(problem, learned, number, 0.1 / (1 + number))
+            results = fast(*arguments)
+            assert_close(results, slow(*arguments), rtol=0, atol=0)
+            params, moments, *_ = results
+            learned = AlgorithmState(params, moments._asdict() if moments else {})
 
 
 def test_sinusoids_keep_to_one_torch_thread_and_give_the_others_back(tmp_path, monkeypatch):
     seen = []
-    batch = SupervisedExperiment.training_batch
+    batch = SupervisedProblem.training_data
 
-    def spy(experiment, number):
+    def spy(problem, number):
         seen.append(torch.get_num_threads())
-        return batch(experiment, number)
+        return batch(problem, number)
 
-    monkeypatch.setattr(SupervisedExperiment, "training_batch", spy)
+    monkeypatch.setattr(SupervisedProblem, "training_data", spy)
     torch.set_num_threads(2)
     start_run(settings("sine", tmp_path / "sine"), "sine", silent())
     assert set(seen) == {1}

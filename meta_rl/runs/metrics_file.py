@@ -1,26 +1,16 @@
-"""Where the numbers of each meta-iteration go."""
+"""``metrics.jsonl``: the numbers of each meta-iteration, the record of a run."""
 
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from meta_rl.reading import parse_json
 from meta_rl.runs.line_file import LineFile
 
 
-class MetricsSink(Protocol):
-    """Takes the record of one meta-iteration at a time."""
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Takes a flat record; its ``meta_iteration`` counts the completed meta-iterations."""
-
-    def close(self) -> None:
-        """Hands over what is still buffered."""
-
-
-class JsonlSink:
+class MetricsFile:
     """Writes ``metrics.jsonl``: one line of JSON per record, on the disk's side at once.
 
     Args:

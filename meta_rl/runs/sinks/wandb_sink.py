@@ -108,6 +108,11 @@ class WandbSink:
         self._notify(f"wandb is switched off for this run: {_first_line(error)}")
 
 
+def open_wandb(run_dir: Path, config: AnyConfig, notify: Callable[[str], None]) -> WandbSink | None:
+    """The sink of a run whose ``run.wandb`` is not disabled."""
+    return None if config.run.wandb == "disabled" else WandbSink(run_dir, config, notify)
+
+
 def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers alone can be drawn: a list becomes one entry for each of its numbers."""
     scalars: dict[str, Any] = {}

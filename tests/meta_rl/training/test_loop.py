@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,12 @@ import torch
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.problems.rl_experiment import RLExperiment
+from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.checkpoint import find_checkpoints, load_checkpoint
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.training import rl_loop
 from meta_rl.training.jobs import start_run
-from meta_rl.training.rl_loop import meta_iteration
 
 
 @pytest.fixture(autouse=True)
@@ -32,36 +31,43 @@ def run(path: Path, *overrides: str) -> list[dict]:
 
 
 def iterate(state: TrainerState | None = None, *overrides: str):
-    with RLExperiment(load_config("smoke", ["run.device=cpu", *overrides])) as experiment:
-        clock = StageClock(experiment.device)
-        state = state or TrainerState(experiment.initial_params)
-        return *meta_iteration(experiment, state, clock), clock, state.meta_params
+    """The next state, the metrics, the state before and the clock."""
+    with RLProblem(load_config("smoke", ["run.device=cpu", *overrides])) as problem:
+        clock = StageClock(problem.device)
+        state = state or problem.initial_state()
+        return *problem.meta_iteration(state, clock), state, clock
 
 
 def test_a_meta_iteration_is_a_function_of_its_state():
-    params, episodes, stats, clock, before = iterate()
+    after, metrics, before, clock = iterate()
     again, *_ = iterate()
-    for name, value in params.items():
-        assert torch.equal(value, again[name])
-        assert value.shape == before[name].shape
-        assert not torch.equal(value, before[name])
-    assert stats.accepted
-    assert 0 < stats.kl <= 0.01
-    assert len(episodes) == 2
-    assert episodes[0].reward.shape == (3, 4, 10)
+    for name, value in after.params.items():
+        assert torch.equal(value, again.params[name])
+        assert value.shape == before.params[name].shape
+        assert not torch.equal(value, before.params[name])
+    assert metrics["accepted"]
+    assert 0 < metrics["kl"] <= 0.01
+    assert len(metrics["train_return"]) == 2
+    # 3 tasks, 4 episodes, 10 steps, before and after; an episode may reach its goal early.
+    assert 200 < after.env_steps <= 240
+    assert after.meta_iteration == 1
     assert clock.seconds.keys() == {"sampling", "adapting", "updating"}
 
 
 def test_each_meta_iteration_has_its_own_tasks():
-    _, episodes, *_, params = iterate()
-    _, later, *_ = iterate(TrainerState(params, meta_iteration=1))
-    assert (episodes[0].task != later[0].task).all()
+    with RLProblem(load_config("smoke", ["run.device=cpu"])) as problem:
+        state, tasks = problem.initial_state(), []
+        for number in range(2):
+            play = problem._play(replace(state, meta_iteration=number), StageClock(problem.device))
+            tasks.append(problem.algorithm.adapt(state.learned, play, 0)[0].task)
+    assert tasks[0].shape == (3, 2)
+    assert (tasks[0] != tasks[1]).all()
 
 
 def test_more_adaptation_steps_collect_more_episodes():
-    _, episodes, stats, *_ = iterate(None, "adaptation.num_adaptation_steps=3")
-    assert len(episodes) == 4
-    assert stats.kl > 0
+    _, metrics, *_ = iterate(None, "adaptation.num_adaptation_steps=3")
+    assert len(metrics["train_return"]) == 4
+    assert metrics["kl"] > 0
 
 
 def test_a_refused_step_leaves_the_parameters_and_training_goes_on(tmp_path: Path):
@@ -81,21 +87,24 @@ def test_the_trust_region_shrinks_to_its_final_radius(tmp_path: Path):
     assert [line["max_kl"] for line in lines] == pytest.approx([0.08, 0.04, 0.02, 0.01])
     assert all(line["accepted"] and line["kl"] <= line["max_kl"] for line in lines)
     # From a checkpoint halfway, the same radii and so the same bits.
-    *_, initial = iterate(None, *settings)
-    after = {int(c.name[-6:]): load_checkpoint(c, initial).params for c in find_checkpoints(path)}
-    params = after[2]
-    for number in (2, 3):
-        params, *_ = iterate(TrainerState(params, meta_iteration=number), *settings)
+    *_, initial, _ = iterate(None, *settings)
+    after = {
+        int(c.name[-6:]): load_checkpoint(c, initial.params).params for c in find_checkpoints(path)
+    }
+    learned = initial.learned._replace(params=after[2])
+    state = replace(initial, learned=learned, meta_iteration=2)
+    for _ in range(2):
+        state, *_ = iterate(state, *settings)
     for name, value in after[4].items():
-        assert torch.equal(params[name], value)
+        assert torch.equal(state.params[name], value)
 
 
 @pytest.mark.parametrize("overrides", [(), ("run.meta_iterations=1",)])
 def test_without_a_final_radius_it_is_constant(overrides):
-    _, _, stats, *_ = iterate(None, *overrides)
-    assert stats.max_kl == 0.01
-    _, _, stats, *_ = iterate(None, "run.meta_iterations=1", "meta_update.final_max_kl=0.001")
-    assert stats.max_kl == 0.01, "the first meta-iteration, even where it is the last"
+    _, metrics, *_ = iterate(None, *overrides)
+    assert metrics["max_kl"] == 0.01
+    _, metrics, *_ = iterate(None, "run.meta_iterations=1", "meta_update.final_max_kl=0.001")
+    assert metrics["max_kl"] == 0.01, "the first meta-iteration, even where it is the last"
 
 
 def test_checkpoints_and_evaluations_come_when_they_are_due(tmp_path: Path):
@@ -132,7 +141,7 @@ def test_an_error_after_some_iterations_saves_the_last_complete_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path, iterations = tmp_path / "run", []
-    real = rl_loop.meta_iteration
+    real = RLProblem.meta_iteration
 
     def failing(*args):
         iterations.append(args)
@@ -140,7 +149,7 @@ def test_an_error_after_some_iterations_saves_the_last_complete_one(
             raise NumericalError("broken")
         return real(*args)
 
-    monkeypatch.setattr(rl_loop, "meta_iteration", failing)
+    monkeypatch.setattr(RLProblem, "meta_iteration", failing)
     with pytest.raises(NumericalError, match="broken"):
         run(path, "run.checkpoint_every=100", "evaluation.every=0")
     assert [checkpoint.name[-1] for checkpoint in find_checkpoints(path)] == ["0", "3"]

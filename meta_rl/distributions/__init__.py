@@ -1,0 +1,1 @@
+"""Distributions over actions, as pytrees of their parameters with pure functions as methods."""

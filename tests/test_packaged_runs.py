@@ -12,16 +12,15 @@ import torch
 
 from meta_rl.cli import app
 from meta_rl.config import load_config, preset_names
-from meta_rl.evaluation.comparison import with_settings
 from meta_rl.evaluation.evaluation_job import evaluation_folder
+from meta_rl.evaluation.evaluator import evaluate_model
 from meta_rl.evaluation.packaged_runs import (
     PACKAGED_RUNS,
     find_run,
     is_packaged,
     packaged_names,
 )
-from meta_rl.evaluation.evaluator import evaluate_model
-from meta_rl.evaluation.saved_model import load_model
+from meta_rl.evaluation.saved_model import load_model, with_settings
 from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, read_best
 from meta_rl.runs.checkpoint import load_checkpoint
 
@@ -83,7 +82,7 @@ def test_each_is_small_whole_and_says_where_it_is_from(name: str, packager):
 def test_the_returns_that_it_claims_are_those_that_it_reaches():
     saved = load_model(find_run(Path("pretrained/navigation")))
     one_thread = {"rollout.num_threads": 1, "run.device": "cpu"}
-    curve = evaluate_policy(with_settings(saved, one_thread, "test")).curve
+    curve = evaluate_model(with_settings(saved, one_thread, "test")).curve
     claimed = json.loads((PACKAGED_RUNS / "navigation" / "run.json").read_text())
     # Another processor rounds otherwise, and an episode magnifies that.
     np.testing.assert_allclose(curve.mean, claimed["test_episode_return"], rtol=0.02)

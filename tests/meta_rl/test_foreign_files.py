@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meta_rl.evaluation.supervised_evaluation import is_supervised
 from meta_rl.training.run_kinds import kind_of
 from PIL import Image
 from rich.console import Console
@@ -24,7 +25,6 @@ from rich.console import Console
 from meta_rl.config import ConfigError, load_config
 from meta_rl.evaluation.held_out_tasks import TaskSelectionError, read_tasks
 from meta_rl.evaluation.saved_model import load_model
-from meta_rl.evaluation.supervised_evaluation import is_supervised
 from meta_rl.launch.index import SweepError, create_sweep, read_sweep
 from meta_rl.launch.plan import make_plan
 from meta_rl.launch.progress import describe

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from meta_rl.evaluation.evaluator import evaluate_model
-from meta_rl.evaluation.saved_model import load_model, untrained_model
 from rich.console import Console
 from torch.testing import assert_close
 
 from meta_rl.algorithms.advantages import policy_gradient_batch
 from meta_rl.cli import app
 from meta_rl.config import load_config
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model, untrained_model
 from meta_rl.models.observation_normaliser import observation_normaliser, split_moments
 from meta_rl.models.policy import action_distribution
 from meta_rl.ops.moments import Moments, no_moments

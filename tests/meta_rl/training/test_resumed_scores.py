@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from meta_rl.evaluation.evaluator import evaluate_model
-from meta_rl.evaluation.saved_model import load_model
 from rich.console import Console
 
 from meta_rl.config import AnyConfig, ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from meta_rl.problems.rl import RLProblem
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runs.best_checkpoint import checkpoint_path

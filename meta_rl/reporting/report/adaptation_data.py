@@ -48,7 +48,7 @@ def adaptation_data(comparison: Comparison) -> dict[str, Any]:
     curve = runs.curves[0]
     over = f"{len(curve.task)} tasks ({comparison.tasks.words})"
     if curve.counts_episodes:
-        over += f", {config.evaluation.episodes_per_task} episodes each"
+        over += f", {curve.value.shape[-1]} episodes each"
     if several:
         text = f"Interquartile mean over {len(runs.models)} runs and {over}. Interval: {BOOTSTRAP}."
     else:

@@ -19,14 +19,21 @@ def run_data(record: RunRecord) -> dict[str, Any]:
     env_steps, seconds = last.get("env_steps"), last.get("seconds_total")
     accepted = [entry["accepted"] for entry in record.metrics if "accepted" in entry]
     resumed = len(facts.get("resumed") or [])
+    of_episodes = record.quantities == ("return",)
+    steps = f"{env_steps:,}" if env_steps is not None else _NOT_KNOWN
     values = {
         "Folder": str(saved.path),
-        "Environment": saved.config.env.id,
+        ("Environment" if of_episodes else "Tasks"): record.title,
+        "Algorithm": saved.config.algorithm.name,
         "Seed": str(saved.config.run.seed),
         "Meta-iterations": f"{record.completed_iterations} of {saved.config.run.meta_iterations}",
         "Iteration reported": str(saved.meta_iteration),
-        "Line searches that found a step": f"{sum(accepted)} of {len(accepted)}",
-        "Environment steps": f"{env_steps:,}" if env_steps is not None else _NOT_KNOWN,
+        **(
+            {"Line searches that found a step": f"{sum(accepted)} of {len(accepted)}"}
+            if accepted
+            else {}
+        ),
+        **({"Environment steps": steps} if of_episodes else {}),
         "Training time": _duration(seconds) if seconds is not None else _NOT_KNOWN,
         "Started": facts.get("start_time", _NOT_KNOWN),
         **({"Resumed": f"{resumed} times" if resumed > 1 else "once"} if resumed else {}),
@@ -43,20 +50,24 @@ def run_data(record: RunRecord) -> dict[str, Any]:
 def settings_data(configs: Sequence[AnyConfig]) -> list[dict[str, Any]]:
     """Every setting with its meaning; ``values`` holds one entry where all runs agree.
 
-    All but ``run.dir``, the folder, which ``run_data`` names. Runs of different algorithms have
-    different settings; what a run does not have is shown as a dash.
+    All but ``run.dir``, the folder, which ``run_data`` names.
     """
     settings = [plain_settings(config) for config in configs]
-    fields = {name: field for config in configs for name, field in fields_of(type(config)).items()}
-    del fields["run.dir"]
+    meanings = {
+        name: field.description or ""
+        for config in configs
+        for name, field in fields_of(type(config)).items()
+    }
     table = []
-    for name, field in fields.items():
-        values = [_text(own[name]) if name in own else "-" for own in settings]
+    for name in meanings:
+        if name == "run.dir":
+            continue
+        values = [_text(of_run[name]) if name in of_run else "\u2013" for of_run in settings]
         table.append(
             {
                 "name": name,
                 "values": values if len(set(values)) > 1 else values[:1],
-                "description": field.description or "",
+                "description": meanings[name],
             }
         )
     return table

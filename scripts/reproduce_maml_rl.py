@@ -27,26 +27,13 @@ from meta_rl.config import Config, ConfigError, load_config
 from meta_rl.curves.adaptation_curve import AdaptationCurve
 from meta_rl.evaluation.comparison import as_reference
 from meta_rl.evaluation.evaluation_summary import NUM_RESAMPLES, env_steps_used
-from meta_rl.evaluation.saved_model import (
-    SavedModel,
-    evaluate_policy,
-    load_model,
-    untrained_model,
-)
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import SavedModel, load_model, untrained_model
 from meta_rl.ops.statistics import stratified_bootstrap_interval
-from meta_rl.rollouts.environments import EnvironmentFault
-from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.runs.atomic_files import write_text_atomically
-from meta_rl.runs.best_checkpoint import CheckpointError
 from meta_rl.runs.provenance import describe_process
-from meta_rl.runs.run_directory import RunDirectoryError
-from meta_rl.runtime.device import DeviceError
 from meta_rl.training.jobs import complete_run
 
-EXPECTED_ERRORS = (
-    *(CheckpointError, ConfigError, DeviceError, EnvironmentFault, NumericalError, OSError),
-    RunDirectoryError,
-)
 RESULTS = Path(__file__).parent / "results" / "adaptation"
 PRESETS = (
     "navigation",
@@ -113,7 +100,7 @@ def reproduce(
 def evaluation_record(saved: SavedModel, preset: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Adapts a policy to the test tasks, which are the same for all methods of an environment."""
     steps = f"evaluation.num_adaptation_steps={NUM_STEPS}"
-    evaluation = evaluate_policy(as_reference(saved, load_config(preset, [*overrides, steps])))
+    evaluation = evaluate_model(as_reference(saved, load_config(preset, [*overrides, steps])))
     task_return = evaluation.curve.task_value
     return {
         "iteration_kept": saved.meta_iteration,
@@ -279,7 +266,7 @@ def main() -> None:
         for method in arguments.methods:
             command = [arguments.preset, "--methods", method, "--seeds", str(seed)]
             command += ["--set", *arguments.set] if arguments.set else []
-            with stop_on_signals(), one_sentence_errors(*EXPECTED_ERRORS):
+            with stop_on_signals(), one_sentence_errors():
                 run = reproduce(arguments.preset, method, seed, arguments.set, arguments.runs)
             run["command"] = shlex.join(["scripts/reproduce_maml_rl.py", *command])
             write_result(arguments.results / f"{arguments.preset}-{method}.json", seed, run)

@@ -25,10 +25,10 @@ class EnvConfig(Section):
         meaning="Append the task to each observation, as an oracle sees it.",
         effect=Effect.PROBLEM,
     )
-    flatten_observations: bool = Field(
-        default=False,
-        description="Make a vector of a user's observation of another form: of dictionaries and "
-        "tuples, of pictures (bytes become numbers in [0, 1]), of choices (a one among zeros).",
+    flatten_observations: bool = setting(
+        False,
+        meaning="Make vectors of dictionaries, tuples, pictures (in [0, 1]) and choices (one-hot).",
+        effect=Effect.PROBLEM,
     )
 
     @field_validator("options")

@@ -12,7 +12,6 @@ import torch
 
 from meta_rl.cli import app
 from meta_rl.config import load_config, preset_names
-from meta_rl.evaluation.comparison import with_settings
 from meta_rl.evaluation.evaluation_job import evaluation_folder
 from meta_rl.evaluation.evaluator import evaluate_model
 from meta_rl.evaluation.packaged_runs import (
@@ -21,7 +20,7 @@ from meta_rl.evaluation.packaged_runs import (
     is_packaged,
     packaged_names,
 )
-from meta_rl.evaluation.saved_model import load_model
+from meta_rl.evaluation.saved_model import load_model, with_settings
 from meta_rl.runs.best_checkpoint import CheckpointError, checkpoint_path, read_best
 from meta_rl.runs.checkpoint import load_checkpoint
 

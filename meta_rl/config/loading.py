@@ -11,6 +11,7 @@ from meta_rl.config.former_names import with_present_names, without_neutral_sett
 from meta_rl.config.kinds import kind_of_run, kind_of_tasks, section_names
 from meta_rl.config.layers import Layer, file_layers, merged, override_layer
 from meta_rl.config.problems import ConfigError, Location, find_problems
+from meta_rl.config.replaced_algorithm import merged_for_present_algorithm
 from meta_rl.config.schema import Config
 from meta_rl.config.supervised import FewShotRunConfig, SineRunConfig
 from meta_rl.config.trust import ENV_ID, check_modules, named_modules
@@ -49,6 +50,9 @@ def load_config(config: str, overrides: Sequence[str] = ()) -> AnyConfig:
         raise ConfigError(*problems)
     settings = merged(layers)
     _check_trusted(settings, layers, own_runs=layers[-1 - len(overrides)].runs[:1])
+    num_files = len(layers) - len(overrides)
+    default = _algorithm_name({}, kind_of_tasks(settings))
+    settings = merged_for_present_algorithm(layers[:num_files], layers[num_files:], default)
     return _validate(
         settings, {location: s for layer in layers for location, s in layer.sources.items()}
     )

@@ -27,8 +27,7 @@ class EnvConfig(Section):
     )
     flatten_observations: bool = setting(
         False,
-        meaning="Make a vector of a user's observation of another form: of dictionaries and "
-        "tuples, of pictures (bytes become numbers in [0, 1]), of choices (a one among zeros).",
+        meaning="Make vectors of dictionaries, tuples, pictures (in [0, 1]) and choices (one-hot).",
         effect=Effect.PROBLEM,
     )
 

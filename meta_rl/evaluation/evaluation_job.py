@@ -217,17 +217,17 @@ def chosen_test_tasks(config: AnyConfig, choice: TaskChoice) -> TestTasks:
             raise TaskSelectionError(
                 f"{given[0]} is for runs of reinforcement learning, which this is not"
             )
-        title, names = described_tasks(config)
-        return TestTasks(title, names, HELD_OUT, None, number)
+        tasks = described_tasks(config)
+        return TestTasks(tasks.title, tasks.parameter_names, HELD_OUT, None, number)
     with closing(make_env(config, num_tasks=1, num_episodes=1)) as env:
-        tasks, origin = choose_tasks(env, choice, config)
+        chosen, origin = choose_tasks(env, choice, config)
         warnings = (
-            extrapolation_warning(env, tasks),
-            evaluation_note(config, env.single_observation_space.shape[0]),
+            extrapolation_warning(env, chosen),
+            evaluation_note(config, env.observation_size),
         )
         names = env.task_parameter_names
     kept = tuple(warning for warning in warnings if warning)
-    return TestTasks(config.env.id, names, origin, tasks, len(tasks), kept)
+    return TestTasks(config.env.id, names, origin, chosen, len(chosen), kept)
 
 
 def choose_tasks(

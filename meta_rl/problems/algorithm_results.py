@@ -37,12 +37,14 @@ def checked_update(
     Args:
         name: ``algorithm.name``.
         result: anything.
-        before: the state that was updated, whose names and shapes the new one must have.
+        before: the state that was updated, whose names, shapes and types the new one must have.
 
     Raises:
         AlgorithmError: it is not a state and metrics.
     """
-    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
+    is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)
+    # A state alone is a pair too.
+    if not is_pair or isinstance(result, AlgorithmState):
         raise AlgorithmError(
             f"algorithm.name={name}: update should return a state and a mapping of metrics, not "
             f"{_kind(result)}"
@@ -77,6 +79,16 @@ def checked_stages(name: str, stages: Any, kind: type, num_steps: int) -> list[A
             f"{kind.__name__}, one for each adaptation step from 0 on, not {found}"
         )
     return list(stages)
+
+
+def check_played(name: str, num_stages: int) -> None:
+    """Refuses an update from no episodes at all.
+
+    Raises:
+        AlgorithmError: nothing was played.
+    """
+    if not num_stages:
+        raise AlgorithmError(f"algorithm.name={name}: update should play at least once")
 
 
 def check_played_params(name: str, params: Any, like: Params, num_tasks: int) -> None:
@@ -129,6 +141,12 @@ def _check_same(name: str, part: str, before: Params, after: Params) -> None:
             f"algorithm.name={name}: update changes the shape of {part}[{key!r}] from "
             f"{wanted.get(key, 'none')} to {found.get(key, 'none')}"
         )
+    for key, value in before.items():
+        if after[key].dtype != value.dtype:
+            raise AlgorithmError(
+                f"algorithm.name={name}: update changes the type of {part}[{key!r}] from "
+                f"{value.dtype} to {after[key].dtype}"
+            )
 
 
 def _plain(name: str, key: Any, value: Any) -> Any:

@@ -21,7 +21,12 @@ from meta_rl.curves.episode_summary import EpisodeSummary, episode_summary, join
 from meta_rl.models.observation_normaliser import observation_normaliser
 from meta_rl.models.policy import make_policy
 from meta_rl.ops.moments import Moments, joined_moments, no_moments
-from meta_rl.problems.algorithm_results import checked_initial_state, checked_update, not_finite
+from meta_rl.problems.algorithm_results import (
+    check_played,
+    checked_initial_state,
+    checked_update,
+    not_finite,
+)
 from meta_rl.problems.baseline_note import evaluation_note, training_note
 from meta_rl.problems.evaluation import Evaluation, evaluate
 from meta_rl.problems.evaluation_tasks import evaluation_tasks, origin_of_test_tasks
@@ -144,6 +149,7 @@ class RLProblem:
         name, before = self.config.algorithm.name, state.learned
         result = self.algorithm.update(before, play, state.meta_iteration)
         learned, metrics = checked_update(name, result, before)
+        check_played(name, len(play.episodes))
         clock.count_since_mark("updating")
         with faults_during("meta-update"):
             self._check_finite(before, learned, metrics, play)

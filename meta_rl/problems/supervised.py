@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -112,17 +112,17 @@ class SupervisedProblem:
     @property
     def title(self) -> str:
         """The kind of tasks."""
-        return described_tasks(self.config)[0]
+        return described_tasks(self.config).title
 
     @property
     def task_parameter_names(self) -> tuple[str, ...]:
         """Names of the entries of a task."""
-        return described_tasks(self.config)[1]
+        return described_tasks(self.config).parameter_names
 
     @property
     def value_names(self) -> tuple[str, ...]:
         """What is measured of a task; the last one is what papers state."""
-        return ("loss",) if isinstance(self.config, SineRunConfig) else ("loss", "accuracy")
+        return described_tasks(self.config).value_names
 
     @property
     def row_format(self) -> RowFormat:
@@ -237,12 +237,28 @@ class SupervisedProblem:
         )
 
 
-def described_tasks(config: SupervisedRunConfigs) -> tuple[str, tuple[str, ...]]:
-    """What the tasks are, in a word, and the names of the entries of one; no data are read."""
+class TaskDescription(NamedTuple):
+    """What supervised tasks are, in words.
+
+    Attributes:
+        title: the kind of tasks.
+        parameter_names: names of the entries of a task.
+        value_names: what is measured of a task; the last one is what papers state.
+    """
+
+    title: str
+    parameter_names: tuple[str, ...]
+    value_names: tuple[str, ...]
+
+
+def described_tasks(config: SupervisedRunConfigs) -> TaskDescription:
+    """What the tasks of a run are; no data are read."""
     if isinstance(config, SineRunConfig):
-        return "sinusoids", Sinusoids.task_parameter_names
-    ways = config.few_shot.ways
-    return f"{ways}-way {config.few_shot.dataset}", tuple(f"class_{way}" for way in range(ways))
+        return TaskDescription("sinusoids", Sinusoids.task_parameter_names, ("loss",))
+    few_shot = config.few_shot
+    title = f"{few_shot.ways}-way {few_shot.dataset}"
+    classes = tuple(f"class_{way}" for way in range(few_shot.ways))
+    return TaskDescription(title, classes, ("loss", "accuracy"))
 
 
 def _tasks_and_network(

@@ -12,12 +12,12 @@ from meta_rl.evaluation.evaluation_summary import (
 )
 from meta_rl.launch.index import SweepRun
 from meta_rl.launch.plan import short_labels
+from meta_rl.reporting.shown_steps import shown_steps
 from meta_rl.runs.best_checkpoint import read_best
 from meta_rl.runs.evaluation_table import read_test_scores
 from meta_rl.runs.plain_line import PlainTable, print_line, print_table
 
 _SEED = "run.seed"
-_MAX_SHOWN_STEPS = 5
 _RETURN = "episode_return"
 
 
@@ -79,14 +79,6 @@ def kept_score(run: SweepRun) -> KeptScore | None:
     quantity, scores = read_test_scores(run.path / "evaluation.csv")
     score = scores.get(best.meta_iteration)
     return None if score is None else KeptScore(quantity, score)
-
-
-def shown_steps(num_columns: int) -> list[int]:
-    """All adaptation steps where they are few, else some of the first and the last."""
-    last = num_columns - 1
-    if last <= _MAX_SHOWN_STEPS:
-        return list(range(num_columns))
-    return sorted({0, 1, 2, _MAX_SHOWN_STEPS, last})
 
 
 def _cells(scores: Sequence[np.ndarray], num_digits: int) -> list[str]:

@@ -2,18 +2,11 @@
 
 import pytest
 import torch
-from meta_rl.problems.adaptation_rollouts import collect_and_adapt
-from meta_rl.problems.rl_experiment import RLExperiment
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
-from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.supervised_loop import fast_update
 from torch.utils._pytree import tree_leaves, tree_map
 
-from meta_rl.algorithms.maml_trpo import (
-    MetaData,
-    every_nth_step,
+from meta_rl.algorithms.meta_data import MetaData, every_nth_step, meta_data
+from meta_rl.algorithms.meta_objective import (
     meta_curvature_product,
-    meta_data,
     meta_evaluation,
     meta_gradient,
 )
@@ -21,10 +14,11 @@ from meta_rl.config import load_config
 from meta_rl.models.policy import initial_params
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
 from meta_rl.ops.params import ravel
-from meta_rl.problems import rl_experiment
-from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.problems import rl
+from meta_rl.problems.rl import RLProblem
+from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.runtime.compilation import update_compiler
-from meta_rl.runtime.seeding import RandomStreams, Split
+from meta_rl.runtime.seeding import RandomStreams
 from meta_rl.runtime.stage_clock import StageClock
 
 pytestmark = pytest.mark.cuda
@@ -50,18 +44,12 @@ def relative(value: torch.Tensor, expected: torch.Tensor) -> float:
 def episodes():
     """Of a meta-iteration of HalfCheetahVel on the CPU."""
     config = load_config("half_cheetah_vel", [*SETTINGS, "run.device=cpu"])
-    with RLExperiment(config) as experiment:
-        streams = RandomStreams(0, Split.TRAIN, 0)
-        tasks = experiment.env.sample_tasks(6, streams.task_generator())
-        _, batches = collect_and_adapt(
-            experiment.training_settings,
-            experiment.initial_params,
-            experiment.env,
-            tasks,
-            streams,
-            StageClock(CPU),
-        )
-        return experiment.inner_loop, meta_data(batches, multi_step=True)
+    with RLProblem(config) as problem:
+        state, adaptation = problem.initial_state(), problem.algorithm.collect_and_adapt
+        play = problem._play(state, StageClock(CPU))
+        seen, batches = adaptation(state.params, play, problem.algorithm.num_adaptation_steps)
+        batches.append(adaptation.batch(seen[-1]))
+        return adaptation.inner_loop, meta_data(batches, multi_step=True)
 
 
 def update_parts(inner_loop, params, data: MetaData, compiler=None):
@@ -117,30 +105,41 @@ def test_nothing_waits_for_the_device_in_the_update(cuda, episodes):
 @pytest.mark.parametrize("preset", ["navigation", "half_cheetah_vel"])
 def test_a_meta_iteration_in_double_precision(cuda, monkeypatch, preset: str):
     """Everything: the policies act there, too, on the same tasks and noise."""
-    noise_of, iterate = RandomStreams.action_noise, meta_iteration
+    noise_of = RandomStreams.action_noise
     monkeypatch.setattr(
         RandomStreams, "action_noise", lambda *arguments: noise_of(*arguments).double()
     )
-    monkeypatch.setattr(rl_experiment, "policy_for", _in_double(rl_experiment.make_policy))
+    monkeypatch.setattr(rl, "make_policy", _in_double(rl.make_policy))
     results = {}
     for device in ("cpu", "cuda"):
-        config = load_config(preset, [*SETTINGS, f"run.device={device}"])
-        with RLExperiment(config) as experiment:
-            state = TrainerState(experiment.initial_params)
-            compiler = update_compiler(experiment.device, compiled=False, note=print)
-            results[device] = iterate(experiment, state, StageClock(experiment.device), compiler)
-    (expected, on_host, _), (params, on_device, stats) = results["cpu"], results["cuda"]
+        results[device] = meta_iteration(monkeypatch, preset, f"run.device={device}")
+    (expected, on_host, _), (params, on_device, metrics) = results["cpu"], results["cuda"]
     for ours, theirs in zip(on_device, on_host, strict=True):
         assert torch.equal(ours.valid.cpu(), theirs.valid)
         # The robot is chaotic: what is rounded differently grows with every step.
         tolerance = DOUBLE if preset == "navigation" else 1e-6
         assert relative(ours.observation, theirs.observation) <= tolerance
         assert relative(ours.log_prob, theirs.log_prob) <= tolerance
-    assert stats.accepted
+    assert metrics["accepted"]
     tolerance = DOUBLE if preset == "navigation" else 1e-4
     for name, value in expected.items():
         assert value.dtype == torch.float64
         assert relative(params[name], value) <= tolerance, name
+
+
+def meta_iteration(monkeypatch, preset: str, *settings: str, repeats: int = 1):
+    """The first one, perhaps made several times: new parameters, episodes and metrics."""
+    plays, play_of = [], RLProblem._play
+    with (
+        monkeypatch.context() as patch,
+        RLProblem(load_config(preset, [*SETTINGS, *settings])) as problem,
+    ):
+        patch.setattr(RLProblem, "_play", lambda *args: plays.append(play_of(*args)) or plays[-1])
+        problem.notify = print
+        for _ in range(repeats):
+            clock = StageClock(problem.device)
+            state, metrics = problem.meta_iteration(problem.initial_state(), clock)
+    return state.params, plays[-1].episodes, metrics
 
 
 def _in_double(policy_class):
@@ -150,16 +149,13 @@ def _in_double(policy_class):
 @pytest.mark.parametrize("preset", ["navigation", "half_cheetah_vel"])
 # It is what says that a policy's kernels could not be recorded.
 @pytest.mark.filterwarnings("error:the policy's kernels")
-def test_two_shards_act_at_the_same_time_as_one_after_another(cuda, preset: str):
+def test_two_shards_act_at_the_same_time_as_one_after_another(cuda, monkeypatch, preset: str):
     """With a graph, a stream and memory for each."""
     episodes = []
     for num_threads in (1, 4):
-        settings = [*SETTINGS, f"rollout.num_threads={num_threads}", "run.device=cuda"]
-        with RLExperiment(load_config(preset, settings)) as experiment:
-            for _ in range(2):
-                state = TrainerState(experiment.initial_params)
-                _, rollouts, _ = meta_iteration(experiment, state, StageClock(cuda))
-            episodes.append(rollouts)
+        settings = (f"rollout.num_threads={num_threads}", "run.device=cuda")
+        _, rollouts, _ = meta_iteration(monkeypatch, preset, *settings, repeats=2)
+        episodes.append(rollouts)
     for one, other in zip(*episodes, strict=True):
         assert torch.equal(one.action, other.action)
         assert torch.equal(one.observation, other.observation)
@@ -170,13 +166,13 @@ def test_supervised_updates(cuda, preset: str):
     results = {}
     for device in ("cpu", "cuda"):
         config = load_config(preset, ["run.compile=false", f"run.device={device}"])
-        with SupervisedExperiment(config) as experiment:
+        with SupervisedProblem(config) as problem:
             notes: list[str] = []
-            update, state = fast_update(experiment, notes.append), experiment.initial_state
-            for number in range(3):
-                batch, index = experiment.training_batch(number)
-                step = update(state.meta_params, state.moments, batch, index, torch.tensor(0.01))
-            results[device] = step
+            problem.notify = notes.append
+            state = problem.initial_state()
+            for _ in range(3):
+                state, _ = problem.meta_iteration(state, StageClock(problem.device))
+            results[device] = state.learned
             assert notes == []
     for value, wanted in zip(*map(tree_leaves, (results["cuda"], results["cpu"])), strict=True):
         if wanted is not None:

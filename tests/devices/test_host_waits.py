@@ -10,18 +10,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from meta_rl.algorithms.outer_step import OuterStep
-from meta_rl.problems.rl_experiment import RLExperiment
-from meta_rl.problems.supervised_experiment import SupervisedExperiment
-from meta_rl.training.rl_loop import meta_iteration
-from meta_rl.training.supervised_loop import meta_iteration as supervised_iteration
 
 from meta_rl.config import load_config
-from meta_rl.curves.episode_summary import episode_summary
+from meta_rl.problems import rl, supervised, task_sources
+from meta_rl.problems.rl import RLProblem
+from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.tasks.image_classes import ClassSplit, ImageClasses
-from meta_rl.training import rl_experiment, supervised_experiment, task_sources
 
 HORIZON = 10
 RL = (
@@ -38,32 +34,39 @@ BASELINE = "aten::_linalg_eigh"
 @pytest.mark.parametrize(("preset", "num_shards"), [("navigation", 1), ("half_cheetah_vel", 2)])
 def test_a_meta_iteration(stand_in, monkeypatch, preset: str, num_shards: int):
     config = load_config(preset, RL)
-    with RLExperiment(config) as experiment:
-        state = TrainerState(experiment.initial_params)
-        expected, *_ = meta_iteration(experiment, state, StageClock(experiment.device))
+    with RLProblem(config) as problem:
+        expected, _ = problem.meta_iteration(problem.initial_state(), StageClock(problem.device))
 
-    monkeypatch.setattr(rl_experiment, "resolve_device", lambda *_: stand_in.device)
-    with stand_in, RLExperiment(config) as experiment:
-        state = TrainerState(experiment.initial_params)
-        params, episodes, stats = meta_iteration(experiment, state, StageClock(experiment.device))
+    monkeypatch.setattr(rl, "resolve_device", lambda *_: stand_in.device)
+    sum_up, before = rl.episode_summary, []
+
+    def counted(*arguments, **options):
+        before.append(stand_in.waits.total())
+        return sum_up(*arguments, **options)
+
+    monkeypatch.setattr(rl, "episode_summary", counted)
+    with stand_in, RLProblem(config) as problem:
+        state = problem.initial_state()
+        stand_in.waits.clear()
+        after, metrics = problem.meta_iteration(state, StageClock(problem.device))
         waits = Counter(stand_in.waits)
-        summary = episode_summary(episodes)
 
     num_stages = config.adaptation.num_adaptation_steps + 1
-    num_candidates = stats.num_backtracks + 1
+    num_candidates = metrics["num_backtracks"] + 1
     actions = num_stages * num_shards * HORIZON
-    # Of the advantages of each stage, of each adaptation, and of the new parameters.
-    num_checks = num_stages + config.adaptation.num_adaptation_steps + 1
-    assert waits[COPY] == actions + 1 + num_candidates
-    assert waits[READ] == num_checks
+    # Of the parameters of each stage, and of the new ones.
+    num_checks = num_stages + 1
+    # Returns and env steps of each stage.
+    num_sums = 2 * num_stages
+    print(waits, actions, num_candidates, num_stages)
+    assert waits.total() - before[0] == num_sums + 1
+    assert waits[COPY] + waits[READ] == actions + 1 + num_candidates + num_checks + num_sums + 1
     assert waits[BASELINE] <= num_stages
     assert set(waits) <= {COPY, READ, BASELINE}
-    # Returns and env steps of each stage.
-    assert stand_in.waits.total() - waits.total() == 2 * num_stages
-    assert summary.env_steps == num_stages * 4 * 3 * HORIZON
+    assert after.env_steps == num_stages * 4 * 3 * HORIZON
     # The device computed what the CPU does, so that nothing of it was left out.
-    for name, value in expected.items():
-        assert torch.equal(params[name].held, value), name
+    for name, value in expected.params.items():
+        assert torch.equal(after.params[name].held, value), name
 
 
 IMAGES = ("meta_update.meta_batch_size=2", "network.num_filters=2", "few_shot.ways=2")
@@ -91,24 +94,19 @@ def test_a_supervised_meta_iteration_waits_once(stand_in, monkeypatch, preset: s
     config = load_config(preset, [*SUPERVISED[preset], "run.device=cpu"])
     monkeypatch.setattr(task_sources, "load_glyphs", random_images)
 
-    def iterate() -> tuple[OuterStep, int]:
-        with SupervisedExperiment(config) as experiment:
+    def iterate() -> tuple[TrainerState, int]:
+        with SupervisedProblem(config) as problem:
             before = stand_in.waits.total()
-            _, step = supervised_iteration(
-                experiment,
-                experiment.outer_step,
-                experiment.initial_state,
-                StageClock(experiment.device),
-            )
-            return step, stand_in.waits.total() - before
+            state, _ = problem.meta_iteration(problem.initial_state(), StageClock(problem.device))
+            return state, stand_in.waits.total() - before
 
     expected, _ = iterate()
-    monkeypatch.setattr(supervised_experiment, "resolve_device", lambda *_: stand_in.device)
+    monkeypatch.setattr(supervised, "resolve_device", lambda *_: stand_in.device)
     with stand_in:
-        step, num_waits = iterate()
+        state, num_waits = iterate()
     assert num_waits == 1
     for name, value in expected.params.items():
-        assert torch.equal(step.params[name].held, value), name
+        assert torch.equal(state.params[name].held, value), name
 
 
 @pytest.mark.parametrize(

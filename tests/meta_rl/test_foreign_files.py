@@ -17,12 +17,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from meta_rl.evaluation.supervised_evaluation import is_supervised
-from meta_rl.training.run_kinds import kind_of
 from PIL import Image
 from rich.console import Console
 
-from meta_rl.config import ConfigError, load_config
+from meta_rl.config import Config, ConfigError, load_config
 from meta_rl.evaluation.held_out_tasks import TaskSelectionError, read_tasks
 from meta_rl.evaluation.saved_model import load_model
 from meta_rl.launch.index import SweepError, create_sweep, read_sweep
@@ -31,6 +29,8 @@ from meta_rl.launch.progress import describe
 from meta_rl.launch.run_status import read_status
 from meta_rl.launch.scheduler import WatchedRun
 from meta_rl.launch.slurm import _read_job_ids
+from meta_rl.ops.adam import initial_moments
+from meta_rl.ops.params import ravel
 from meta_rl.reading import FileError, SentenceError, read_json
 from meta_rl.reading.pictures import decode_picture
 from meta_rl.reporting.report.learning_data import learning_data
@@ -53,10 +53,12 @@ from meta_rl.runs.run_directory import (
     open_run_directory,
 )
 from meta_rl.runs.sinks.wandb_sink import _run_id
+from meta_rl.runs.trainer_state import TrainerState, restore
 from meta_rl.tasks.image_classes import DatasetError
 from meta_rl.tasks.mini_imagenet import load_mini_imagenet
 from meta_rl.tasks.omniglot import load_omniglot
 from meta_rl.training.jobs import start_run
+from meta_rl.types import AlgorithmState
 
 NUM_EXAMPLES = int(os.environ.get("META_RL_FUZZ_EXAMPLES", "25"))
 fuzz = settings(max_examples=NUM_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -104,7 +106,10 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
 
     def resume() -> None:
         checkpoint = load_checkpoint(run)
-        kind_of(checkpoint.config).restore(checkpoint, torch.device("cpu"))
+        learns_from_episodes = isinstance(checkpoint.config, Config)
+        memory = {} if learns_from_episodes else initial_moments(ravel(checkpoint.params))._asdict()
+        initial = TrainerState(AlgorithmState(checkpoint.params, memory))
+        restore(checkpoint, initial, torch.device("cpu"))
         fitting_params(run, checkpoint.params, {"a": torch.zeros(1)})
 
     def report() -> None:
@@ -115,11 +120,12 @@ def readers(run: Path) -> dict[str, Callable[[], object]]:
         with open_run_directory(run) as directory:
             directory.record_finish()
         MetricsFile(run / "metrics.jsonl", 1).close()
-        EvaluationTable(run / "evaluation.csv", ["goal_x", "goal_y"], 1).close()
+        EvaluationTable(
+            run / "evaluation.csv", ["goal_x", "goal_y"], ["episode", "episode_return"], 1
+        ).close()
 
     return {
         "settings": lambda: load_config(str(run / "config.yaml")),
-        "kind": lambda: (is_supervised(run), is_supervised(find_checkpoints(run)[-1])),
         "best": lambda: read_best(run),
         "policy": lambda: load_model(run),
         "resume": resume,

@@ -4,13 +4,17 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import meta_rl
+from meta_rl.config import Config, SineRunConfig
 from meta_rl.evaluation.evaluation_job import LoadedGroup, TaskChoice, compare
+from meta_rl.evaluation.evaluator import AdaptedTasks, evaluate_examples
 from meta_rl.evaluation.packaged_runs import is_packaged
 from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.problems.evaluation import Evaluation
 from meta_rl.reading import SentenceError
+from meta_rl.reporting.report.fits_data import fits_data
 from meta_rl.reporting.report.page import render_page
 from meta_rl.reporting.report.recorded_replays import ShownTask, record_replays
 from meta_rl.reporting.report.report_data import report_data
@@ -21,7 +25,8 @@ from meta_rl.runs.atomic_files import write_text_atomically
 from meta_rl.runs.best_checkpoint import read_best
 from meta_rl.runs.run_directory import is_sweep
 
-_NUM_REPLAYED_TASKS = 6
+_NUM_SHOWN_TASKS = 6
+_GRID_SIZE = 101
 _NUM_PATHS = 5
 
 
@@ -72,22 +77,23 @@ def make_report(
         TaskSelectionError, CheckpointError, DeviceError, EnvironmentFault, NumericalError: as
             ``compare``.
     """
-    records = [read_run(saved) for saved in loaded[0].policies]
-    replayed = records[_median_run([record.saved for record in records])]
-    kept: list[Evaluation] = []
+    models = [model for group in loaded if not group.is_reference for model in group.models]
+    records = [read_run(saved) for saved in models]
+    replayed = records[_median_run(loaded[0].models)]
+    kept: list[Evaluation | AdaptedTasks] = []
 
-    def keep(saved: SavedModel, evaluation: Evaluation) -> None:
+    def keep(saved: SavedModel, found: Evaluation | AdaptedTasks) -> None:
         if saved is replayed.saved:
-            kept.append(evaluation)
+            kept.append(found)
 
     comparison = compare(loaded, choice, note, keep)
-    note(f"Replaying episodes of {replayed.name}")
-    replays, problems = _replays(replayed, kept[0])
+    replays, fits, problems = _shown(replayed, kept[0], note)
     warnings = [warning for record in records for warning in record.warnings]
     data = report_data(
         records,
         comparison,
         replays,
+        fits,
         replayed=replayed,
         warnings=list(dict.fromkeys([*comparison.warnings, *warnings, *problems])),
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -109,20 +115,29 @@ def write_report(path: Path, page: str, *, force: bool) -> None:
         raise ReportError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _replays(record: RunRecord, evaluation: Evaluation) -> tuple[list[ShownTask], list[str]]:
-    """Replays, or none and a sentence why: a report without them is a report still."""
-    chosen = choose_tasks(evaluation.curve.episode_return.mean(-1), _NUM_REPLAYED_TASKS)
+def _shown(
+    record: RunRecord, found: Evaluation | AdaptedTasks, note: Callable[[str], None]
+) -> tuple[list[ShownTask], dict[str, Any] | None, list[str]]:
+    """Replays or fitted functions, or neither and why: without them a report is one still."""
+    curve, config = found.curve, record.saved.config
+    better = -curve.task_value if curve.lower_is_better else curve.task_value
+    chosen = choose_tasks(better, _NUM_SHOWN_TASKS, curve.label)
+    if isinstance(config, SineRunConfig):
+        adapted = evaluate_examples(record.saved, grid_size=_GRID_SIZE)
+        return [], fits_data(adapted, chosen, record.name), []
+    if not isinstance(found, Evaluation) or not isinstance(config, Config):
+        return [], None, []
+    note(f"Replaying episodes of {record.name}")
     try:
-        replays = record_replays(record.saved.config, evaluation, chosen, num_paths=_NUM_PATHS)
+        return record_replays(config, found, chosen, num_paths=_NUM_PATHS), None, []
     except EnvironmentFault as fault:
-        return [], [f"There are no replays: {fault}"]
-    return replays, []
+        return [], None, [f"There are no replays: {fault}"]
 
 
-def _median_run(policies: Sequence[SavedModel]) -> int:
+def _median_run(models: Sequence[SavedModel]) -> int:
     """The run of median validation score, of those that have one; else the first."""
     scores = []
-    for index, saved in enumerate(policies):
+    for index, saved in enumerate(models):
         best = read_best(run_dir_of(saved.path))
         if best is not None:
             scores.append((best.score, index))

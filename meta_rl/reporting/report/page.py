@@ -18,6 +18,7 @@ _SCRIPTS = (
     "replay_scene.js",
     "replay_player.js",
     "trajectories.js",
+    "fits.js",
     "task_table.js",
     "learning.js",
     "main.js",

@@ -3,8 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from meta_rl.config import AnyConfig, plain_settings
 from meta_rl.evaluation.comparison import Comparison
-from meta_rl.reporting.report.adaptation_data import adaptation_data, shown_names, tasks_data
+from meta_rl.reporting.report.adaptation_data import (
+    adaptation_data,
+    quantity_data,
+    shown_names,
+    tasks_data,
+)
 from meta_rl.reporting.report.learning_data import learning_data
 from meta_rl.reporting.report.recorded_replays import ShownTask
 from meta_rl.reporting.report.replays_data import replays_data
@@ -20,6 +26,7 @@ def report_data(
     records: Sequence[RunRecord],
     comparison: Comparison,
     replays: Sequence[ShownTask],
+    fits: dict[str, Any] | None = None,
     *,
     replayed: RunRecord,
     warnings: Sequence[str],
@@ -32,19 +39,20 @@ def report_data(
         records: the runs.
         comparison: their evaluation, the first group being these runs.
         replays: episodes of ``replayed``; none where they could not be played again.
+        fits: of ``replayed``, if its tasks are functions that can be drawn.
         replayed: one of ``records``.
         warnings: what a reader should know before all else.
         created: when, in words.
         version: of this package.
     """
     runs = comparison.groups[0]
-    config = records[0].saved.config
+    config, curve = records[0].saved.config, runs.curves[0]
     names = comparison.task_parameter_names
     adaptation = adaptation_data(comparison)
     drawn = replays_data(replays, replayed.name) if replays else None
     tasks = tasks_data(runs, names)
     return {
-        "title": config.env.id,
+        "title": comparison.title,
         "version": version,
         "created": created,
         "warnings": [
@@ -54,16 +62,30 @@ def report_data(
         ],
         "runs": [run_data(record) for record in records],
         "settings": settings_data([record.saved.config for record in records]),
+        "quantity": quantity_data(curve),
         "evaluation": {
-            "episodes_per_task": config.evaluation.episodes_per_task,
+            "per_task": _per_task(config),
             "held_out": comparison.tasks.held_out,
+            "about": runs.name if len(records) > len(runs.models) else None,
         },
         "adaptation": adaptation,
         "tasks": {**tasks, "parameter_labels": _parameter_labels(replays, shown_names(names))},
         "learning": [learning_data(record, len(records)) for record in records],
         "replays": drawn,
-        "replays_missing": _NOTHING_TO_DRAW,
+        "replays_missing": _NOTHING_TO_DRAW if curve.counts_episodes else None,
+        "fits": fits,
     }
+
+
+def _per_task(config: AnyConfig) -> str:
+    """How much is measured of a task at each step, in words."""
+    settings = plain_settings(config)
+    episodes = settings.get("evaluation.episodes_per_task")
+    if episodes is not None:
+        return f"{episodes} episodes per task and step"
+    shots, queries = (settings[f"evaluation.{name}"] for name in ("shots", "queries"))
+    each = " of a class" if "few_shot.ways" in settings else ""
+    return f"{shots} support and {queries} query examples{each}"
 
 
 def _parameter_labels(replays: Sequence[ShownTask], names: Sequence[str]) -> list[str]:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from meta_rl.config import Config
 from meta_rl.evaluation.saved_model import SavedModel
+from meta_rl.problems.supervised import described_tasks
 from meta_rl.reading import FileError, parse_json, read_bytes, read_json
 
 _MAX_METRICS_BYTES = 1 << 28
@@ -15,9 +17,12 @@ _FACTS = {
     "start_time": str | None,
 }
 _CURVES = tuple(
-    f"{split}_return{suffix}" for split in ("train", "validation") for suffix in ("", "_interval")
+    f"{split}_{quantity}{suffix}"
+    for split in ("train", "validation")
+    for quantity in ("return", "loss", "accuracy")
+    for suffix in ("", "_interval")
 )
-_NUMBERS = ("seconds_total", "kl", "policy_std")
+_NUMBERS = ("seconds_total", "kl", "policy_std", "update_norm")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,18 @@ class RunRecord:
     facts: dict[str, Any]
     metrics: list[dict[str, Any]]
     warnings: tuple[str, ...]
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What the metrics are about; the last one is what papers state."""
+        config = self.saved.config
+        return ("return",) if isinstance(config, Config) else described_tasks(config).value_names
+
+    @property
+    def title(self) -> str:
+        """What the tasks are, in a word."""
+        config = self.saved.config
+        return config.env.id if isinstance(config, Config) else described_tasks(config).title
 
     @property
     def completed_iterations(self) -> int:
@@ -110,13 +127,16 @@ def _is_record(record: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
 
     def is_curve(value: Any) -> bool:
-        return isinstance(value, list) and all(x is None or is_number(x) for x in value)
+        entries = value if isinstance(value, list) else [value]
+        return all(x is None or is_number(x) for x in entries)
 
     if not isinstance(record, dict):
         return False
     curves = (record[name] for name in _CURVES if record.get(name) is not None)
     return (
-        all(isinstance(record.get(name), int) for name in ("meta_iteration", "env_steps"))
+        isinstance(record.get("meta_iteration"), int)
+        # Supervised tasks have none.
+        and isinstance(record.get("env_steps", 0), int)
         and all(record.get(name) is None or is_number(record[name]) for name in _NUMBERS)
         and isinstance(record.get("accepted", False), bool)
         and all(map(is_curve, curves))

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from meta_rl.config.schema import Config, section_fields, setting_names
+from meta_rl.config import AnyConfig, plain_settings
+from meta_rl.config.kinds import fields_of
 from meta_rl.reporting.report.run_record import RunRecord
 
 _NOT_KNOWN = "not known"
@@ -18,14 +19,21 @@ def run_data(record: RunRecord) -> dict[str, Any]:
     env_steps, seconds = last.get("env_steps"), last.get("seconds_total")
     accepted = [entry["accepted"] for entry in record.metrics if "accepted" in entry]
     resumed = len(facts.get("resumed") or [])
+    of_episodes = record.quantities == ("return",)
+    steps = f"{env_steps:,}" if env_steps is not None else _NOT_KNOWN
     values = {
         "Folder": str(saved.path),
-        "Environment": saved.config.env.id,
+        ("Environment" if of_episodes else "Tasks"): record.title,
+        "Algorithm": saved.config.algorithm.name,
         "Seed": str(saved.config.run.seed),
         "Meta-iterations": f"{record.completed_iterations} of {saved.config.run.meta_iterations}",
         "Iteration reported": str(saved.meta_iteration),
-        "Line searches that found a step": f"{sum(accepted)} of {len(accepted)}",
-        "Environment steps": f"{env_steps:,}" if env_steps is not None else _NOT_KNOWN,
+        **(
+            {"Line searches that found a step": f"{sum(accepted)} of {len(accepted)}"}
+            if accepted
+            else {}
+        ),
+        **({"Environment steps": steps} if of_episodes else {}),
         "Training time": _duration(seconds) if seconds is not None else _NOT_KNOWN,
         "Started": facts.get("start_time", _NOT_KNOWN),
         **({"Resumed": f"{resumed} times" if resumed > 1 else "once"} if resumed else {}),
@@ -39,23 +47,27 @@ def run_data(record: RunRecord) -> dict[str, Any]:
     return {"name": record.name, "facts": [[label, str(value)] for label, value in values.items()]}
 
 
-def settings_data(configs: Sequence[Config]) -> list[dict[str, Any]]:
+def settings_data(configs: Sequence[AnyConfig]) -> list[dict[str, Any]]:
     """Every setting with its meaning; ``values`` holds one entry where all runs agree.
 
     All but ``run.dir``, the folder, which ``run_data`` names.
     """
+    settings = [plain_settings(config) for config in configs]
+    meanings = {
+        name: field.description or ""
+        for config in configs
+        for name, field in fields_of(type(config)).items()
+    }
     table = []
-    for name in setting_names():
+    for name in meanings:
         if name == "run.dir":
             continue
-        section, key = name.split(".")
-        values = [_text(getattr(getattr(config, section), key)) for config in configs]
-        field = section_fields(Config.model_fields[section].annotation)[key]
+        values = [_text(of_run[name]) if name in of_run else "\u2013" for of_run in settings]
         table.append(
             {
                 "name": name,
                 "values": values if len(set(values)) > 1 else values[:1],
-                "description": field.description or "",
+                "description": meanings[name],
             }
         )
     return table

@@ -18,12 +18,16 @@ class ChosenTask:
     reason: str
 
 
-def choose_tasks(mean_return: np.ndarray, num_tasks: int) -> list[ChosenTask]:
+def choose_tasks(
+    mean_return: np.ndarray, num_tasks: int, label: str = "return"
+) -> list[ChosenTask]:
     """Chooses tasks by their returns: the typical one first, so that it is what is seen first.
 
     Args:
-        mean_return: of each task at each adaptation step, [M, K + 1].
+        mean_return: of each task at each adaptation step, [M, K + 1], or another quantity of which
+            more is better.
         num_tasks: how many at most.
+        label: what the reader calls the quantity.
     """
     final = mean_return[:, -1]
     gain = final - mean_return[:, 0]
@@ -33,9 +37,9 @@ def choose_tasks(mean_return: np.ndarray, num_tasks: int) -> list[ChosenTask]:
     def add(index: int, reason: str) -> None:
         reasons.setdefault(int(index), []).append(reason)
 
-    add(by_final[(len(by_final) - 1) // 2], "median return")
-    add(by_final[-1], "best return")
-    add(by_final[0], "worst return")
+    add(by_final[(len(by_final) - 1) // 2], f"median {label}")
+    add(by_final[-1], f"best {label}")
+    add(by_final[0], f"worst {label}")
     if mean_return.shape[1] > 1:
         add(int(gain.argmax()), "gains most")
         add(int(gain.argmin()), "loses most" if gain.min() < 0 else "gains least")

@@ -23,7 +23,7 @@ from meta_rl.algorithms.meta_data import (
     every_nth_step,
     meta_data,
     split_tasks,
-    tasks_per_chunk,
+    task_chunks,
 )
 from meta_rl.algorithms.meta_objective import (
     meta_curvature_product,
@@ -339,9 +339,10 @@ def test_adapted_params_under_vmap_equal_a_loop_over_tasks():
             assert_close(batched[name][task], single[name], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("steps_per_chunk", [1, 2 * STEPS_PER_TASK, 3 * STEPS_PER_TASK - 1])
+@pytest.mark.parametrize("steps_per_chunk", [1, 2 * STEPS_PER_TASK, 4 * STEPS_PER_TASK])
 def test_chunk_size_changes_nothing(steps_per_chunk):
-    inner_loop, params, data = problem("log_prob", 2)
+    inner_loop, params, three_tasks = problem("log_prob", 2)
+    data = tree_map(lambda x: torch.cat([x, x.flip(0)]), three_tasks)
     chunks = split_tasks(data, steps_per_chunk)
     assert len(chunks) > 1
     (one, one_value, _), (other, other_value, _) = (
@@ -363,17 +364,24 @@ def test_chunk_size_changes_nothing(steps_per_chunk):
 
 
 @pytest.mark.parametrize(
-    ("steps_per_task", "steps_per_chunk", "size"),
-    [(800, 1600, 2), (800, 2399, 2), (800, 800, 1), (800, 1, 1)],
+    ("num_tasks", "steps_per_chunk", "sizes"),
+    [
+        *((6, 1600, [2, 2, 2]), (6, 2399, [2, 2, 2]), (6, 4000, [6]), (5, 99_999, [5])),
+        # Never one task beside larger chunks: with threads, a product of one rounds otherwise.
+        *((7, 1600, [2, 2, 3]), (7, 2400, [3, 4]), (2, 1600, [2]), (3, 1600, [3])),
+        *((3, 800, [1, 1, 1]), (3, 1, [1, 1, 1]), (1, 1600, [1])),
+    ],
 )
-def test_tasks_per_chunk(steps_per_task, steps_per_chunk, size):
-    assert tasks_per_chunk(steps_per_task, steps_per_chunk) == size
+def test_task_chunks(num_tasks, steps_per_chunk, sizes):
+    chunks = task_chunks(num_tasks, 800, steps_per_chunk)
+    assert [chunk.stop - chunk.start for chunk in chunks] == sizes
+    assert [task for chunk in chunks for task in range(num_tasks)[chunk]] == list(range(num_tasks))
 
 
 def test_split_keeps_every_task_in_order():
     _, _, data = problem("log_prob", 2)
-    chunks = split_tasks(data, 2 * STEPS_PER_TASK)
-    assert [len(chunk.post.weight) for chunk in chunks] == [2, 1]
+    chunks = split_tasks(data, 1)
+    assert [len(chunk.post.weight) for chunk in chunks] == [1, 1, 1]
     for whole, *pieces in zip(tree_leaves(data), *map(tree_leaves, chunks), strict=True):
         assert torch.equal(torch.cat(pieces), whole)
 

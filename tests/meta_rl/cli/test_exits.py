@@ -26,17 +26,22 @@ def run(code: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
 HALF_SENT = """
 import io, os, signal
 from meta_rl.cli.exits import one_sentence_errors, stop_on_signals
+from meta_rl.reading import SentenceError
 
 def send(buffer):
     {end}
 
-with stop_on_signals(), one_sentence_errors(ValueError):
+with stop_on_signals(), one_sentence_errors():
     send(io.BytesIO(bytes(100)).getbuffer())
 """
 ENDS = {
     "a signal": ("os.kill(os.getpid(), signal.SIGTERM)", 143, ""),
-    "a mistake": ("raise ValueError('one sentence')", 1, "Error: one sentence\n"),
-    "its cause": ("raise ValueError('one sentence') from OSError()", 1, "Error: one sentence\n"),
+    "a mistake": ("raise SentenceError('one sentence')", 1, "Error: one sentence\n"),
+    "its cause": ("raise SentenceError('one sentence') from OSError()", 1, "Error: one sentence\n"),
+    "of an environment": (
+        "import envs; raise envs.EnvironmentFault('one sentence')",
+        *(1, "Error: one sentence\n"),
+    ),
     "a fault of ours": ("raise AssertionError('ours')", 1, "AssertionError: ours\n"),
 }
 

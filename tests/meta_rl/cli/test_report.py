@@ -20,7 +20,8 @@ from meta_rl.evaluation.evaluation_summary import (
     mean_curve,
     task_gains,
 )
-from meta_rl.evaluation.saved_model import evaluate_policy, load_model
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.jobs import start_run
 
@@ -87,10 +88,10 @@ def test_the_report_of_a_run_lies_in_it_and_its_path_is_all_that_is_printed(runs
     assert (status, out) == (0, "one/report.html\n")
     data = data_of(runs / "one" / "report.html")
     with single_torch_thread():
-        curve = evaluate_policy(load_model(runs / "one")).curve
+        curve = evaluate_model(load_model(runs / "one")).curve
     assert data["adaptation"]["mean"] == pytest.approx(curve.mean, abs=1e-4)
     assert data["adaptation"]["high"] == pytest.approx(curve.mean + curve.interval, abs=1e-4)
-    spread = 1.959964 * curve.episode_return.std(-1, ddof=1) / curve.episode_return.shape[-1] ** 0.5
+    spread = 1.959964 * curve.value.std(-1, ddof=1) / curve.value.shape[-1] ** 0.5
     intervals = [interval for row in data["tasks"]["rows"] for interval in row["intervals"]]
     assert intervals == pytest.approx(spread.ravel(), abs=1e-4)
     gains = task_gains([curve])
@@ -105,7 +106,7 @@ def test_several_runs_are_an_interquartile_mean_and_the_oracle_a_level_beside(ru
     assert (status, out) == (0, "report.html\n")
     data = data_of(runs / "report.html")
     with single_torch_thread():
-        curves = [evaluate_policy(load_model(runs / name)).curve for name in ("one", "two")]
+        curves = [evaluate_model(load_model(runs / name)).curve for name in ("one", "two")]
     means = interquartile_means(curves)
     adaptation = data["adaptation"]
     assert adaptation["mean"] == pytest.approx(means.mean, abs=1e-4)
@@ -114,8 +115,8 @@ def test_several_runs_are_an_interquartile_mean_and_the_oracle_a_level_beside(ru
         1,
         len(means.mean),
     ]
-    returns = [row["returns"] for row in data["tasks"]["rows"]]
-    expected = mean_curve(curves).episode_return.mean(-1)
+    returns = [row["values"] for row in data["tasks"]["rows"]]
+    expected = mean_curve(curves).task_value
     assert [entry for row in returns for entry in row] == pytest.approx(expected.ravel(), abs=1e-4)
     assert [run["name"] for run in data["runs"]] == ["one", "two"]
 

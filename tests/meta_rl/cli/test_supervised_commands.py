@@ -84,10 +84,11 @@ def test_evaluate_repeats_the_numbers_of_training(runs, run, quantity, capsys, t
     assert [row[quantity] for row in rows(tmp_path / "e" / "evaluation.csv")] == trained
     files = {path.name for path in (tmp_path / "e").iterdir()}
     assert files == {"evaluation.csv", "summary.json", "curve.png", "curve.svg"}
-    summary = json.loads((tmp_path / "e" / "summary.json").read_text())[run][quantity]
-    steps = len(summary["mean"])
-    by_step = np.array(trained, float).reshape(-1, steps)
-    np.testing.assert_allclose(summary["mean"], by_step.mean(0))
+    (group,) = json.loads((tmp_path / "e" / "summary.json").read_text())["groups"]
+    assert (group["name"], group["quantity"]) == (run, quantity)
+    assert group["quantities"][quantity]["mean"] == group["mean"]
+    by_step = np.array(trained, float).reshape(-1, len(group["mean"]))
+    np.testing.assert_allclose(group["mean"], by_step.mean(0))
 
 
 def test_runs_are_compared_on_the_tasks_of_the_first(runs, capsys, tmp_path):
@@ -98,9 +99,22 @@ def test_runs_are_compared_on_the_tasks_of_the_first(runs, capsys, tmp_path):
     )
     assert (code, err) == (0, "")
     table = rows(out / "evaluation.csv")
-    tasks = {n: [(r["amplitude"], r["phase"]) for r in table if r["run"] == n] for n in names}
+    tasks = {n: [(r["amplitude"], r["phase"]) for r in table if r["name"] == n] for n in names}
     assert len(tasks["maml"]) == 3 * 3
     assert all(tasks[name] == tasks["maml"] for name in names)
+
+
+def test_references_stand_beside_runs(runs, capsys, tmp_path):
+    out = tmp_path / "e"
+    references = ("--reference", "random", "--reference", f"theirs={runs / 'reptile'}")
+    code, shown, err = call(capsys, "evaluate", runs / "maml", *references, "--out", out)
+    assert (code, err) == (0, "")
+    groups = json.loads((out / "summary.json").read_text())["groups"]
+    assert [(g["name"], g["kind"]) for g in groups] == [
+        *(("maml", "run"), ("random", "reference"), ("theirs", "reference"))
+    ]
+    assert groups[1]["policies"][0]["meta_iteration"] == 0
+    assert "loss, theirs" in shown
 
 
 def test_pictures_of_sinusoids_and_episodes(runs, capsys, tmp_path):
@@ -138,6 +152,8 @@ def test_pictures_of_sinusoids_and_episodes(runs, capsys, tmp_path):
         (["evaluate", "maml", "letters"], "are not of the same kind of tasks"),
         (["evaluate", "maml", "maml"], "two of the runs are called maml"),
         (["evaluate", "maml", "--grid", "3"], "--grid is for runs of reinforcement learning"),
+        (["evaluate", "maml", "--episodes", "3"], "evaluation.episodes_per_task is not a setting"),
+        (["evaluate", "maml", "--reference", "maml=reptile"], "maml has the name of the runs"),
         (["evaluate", "maml", "--steps", "-1"], "evaluation.num_adaptation_steps should be"),
         (["visualize", "maml", "--gif"], "--gif is for runs of reinforcement learning"),
         (["visualize", "maml", "--num-tasks", "0"], "--num-tasks should be at least 1"),

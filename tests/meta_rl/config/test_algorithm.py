@@ -108,6 +108,20 @@ def test_an_algorithm_of_ones_own_brings_settings():
     assert load_config(str(file)) == config
 
 
+def test_what_a_preset_says_for_another_algorithm_is_left_out():
+    plain = load_config("smoke", ["algorithm.name=mine:Plain"])
+    assert not hasattr(plain, "adaptation")
+    assert plain.rollout == load_config("smoke").rollout
+    before = load_config("navigation")
+    assert before.meta_update.curvature_stride > 1
+    promp = load_config("navigation", ["algorithm.name=promp"])
+    assert not hasattr(promp.meta_update, "curvature_stride")
+    # What both have stays as the preset says.
+    assert promp.adaptation.inner_step_size == before.adaptation.inner_step_size
+    Path("extending.yaml").write_text("extend: smoke\nalgorithm: {name: 'mine:Plain'}\n")
+    assert not hasattr(load_config("extending.yaml"), "adaptation")
+
+
 def test_ours_are_all_there():
     for name in ALGORITHMS:
         assert algorithm_class(name)
@@ -136,8 +150,8 @@ def test_ours_are_all_there():
         ("smoke algorithm.name=mine:Undeclared", "own.size should be declared with meta_rl.config"),
         ("smoke algorithm.name=mine:NoDefault", "own.size should be declared with meta_rl.config"),
         ("smoke algorithm.name=mine:OddRules", "rules should be a tuple of functions"),
-        # With smoke's own settings of the inner loop, which this algorithm does not have.
-        ("smoke algorithm.name=mine:Plain", "adaptation is a section of algorithm.name=maml_trpo"),
+        ("own.yaml adaptation.multi_step=true", "is a section of algorithm.name=maml_trpo or pro"),
+        ("smoke algorithm.name=mine:Plain adaptation.multi_step=true", "adaptation is a section"),
         ("own.yaml own.size=0", "own.size should be greater than or equal to 1, but is 0"),
         ("own.yaml own.size=13", "own.size brings bad luck"),
         ("own.yaml own.sise=1", "own.sise is not a setting; did you mean own.size?"),

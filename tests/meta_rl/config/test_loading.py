@@ -28,6 +28,7 @@ from meta_rl.config.section import MAX_COUNT
 from meta_rl.reading.numbers import MAX_INTEGER
 
 PRESETS = [
+    "bandit_maml",
     "half_cheetah_dir",
     "half_cheetah_dir_oracle",
     "half_cheetah_dir_pretrained",

@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 
 from meta_rl.config import ConfigError, load_config
-from meta_rl.evaluation import comparison
+from meta_rl.evaluation import evaluator as evaluator_module
 from meta_rl.evaluation.comparison import (
     ComparisonError,
-    Evaluator,
     as_reference,
     check_comparable,
     check_distinct,
     differing_settings,
-    with_settings,
 )
+from meta_rl.evaluation.evaluator import Evaluator, evaluate_model
 from meta_rl.evaluation.saved_model import (
     SavedModel,
-    evaluate_policy,
     untrained_model,
+    with_settings,
 )
 from meta_rl.rollouts.sampler import single_torch_thread
 
@@ -93,23 +92,24 @@ def test_differing_settings_are_those_of_training():
 
 def test_an_environment_is_used_again_where_it_fits_and_changes_nothing(monkeypatch):
     made = []
-    make_env = comparison.make_env
+    make_env = evaluator_module.make_env
 
     def make(*arguments):
         made.append(make_env(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(comparison, "make_env", make)
+    monkeypatch.setattr(evaluator_module, "make_env", make)
     first = untrained_model(saved("run.seed=1"))
     second = untrained_model(saved("run.seed=2", "adaptation.inner_step_size=0.1"))
     oracle = untrained_model(saved("env.observe_task=true"))
     with single_torch_thread(), closing(Evaluator(TASKS)) as evaluator:
         evaluated = [evaluator.evaluate(policy) for policy in (first, second, oracle, first)]
-        alone = [evaluate_policy(policy, TASKS) for policy in (first, second, oracle, first)]
-    assert len(made) == 3, "the first two share one"
-    assert [env.single_observation_space.shape for env in made] == [(2,), (4,), (2,)]
+        shared = list(made)
+        alone = [evaluate_model(policy, TASKS) for policy in (first, second, oracle, first)]
+    assert len(shared) == 3, "the first two share one"
+    assert [env.single_observation_space.shape for env in shared] == [(2,), (4,), (2,)]
     for mine, expected in zip(evaluated, alone, strict=True):
-        assert np.array_equal(mine.curve.episode_return, expected.curve.episode_return)
+        assert np.array_equal(mine.curve.value, expected.curve.value)
         assert np.array_equal(mine.env_steps, expected.env_steps)
     assert evaluated[1].step_sizes == pytest.approx([0.1, 0.05, 0.05])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
 from meta_rl.evaluation.evaluation_summary import (
     env_steps_used,
     interquartile_means,
@@ -15,7 +15,7 @@ from meta_rl.evaluation.evaluation_summary import (
 
 def curve(episode_return) -> AdaptationCurve:
     episode_return = np.array(episode_return, dtype=float)
-    return AdaptationCurve(np.arange(len(episode_return))[:, None] / 10, episode_return)
+    return return_curve(np.arange(len(episode_return))[:, None] / 10, episode_return)
 
 
 def random_curves(num_runs: int = 3, shape=(6, 4, 5)) -> list[AdaptationCurve]:
@@ -33,7 +33,7 @@ def test_the_mean_curve_counts_runs_alike_and_its_interval_counts_tasks():
     curves = random_curves()
     together = mean_curve(curves)
     np.testing.assert_allclose(together.mean, np.mean([c.mean for c in curves], axis=0))
-    task_return = np.mean([c.episode_return.mean(-1) for c in curves], axis=0)
+    task_return = np.mean([c.value.mean(-1) for c in curves], axis=0)
     expected = 1.959964 * task_return.std(0, ddof=1) / np.sqrt(6)
     np.testing.assert_allclose(together.interval, expected)
 
@@ -42,13 +42,13 @@ def test_interquartile_means_are_over_all_pairs_of_run_and_task():
     curves = random_curves()
     means = interquartile_means(curves)
     for step in range(4):
-        pairs = np.concatenate([c.episode_return[:, step].mean(-1) for c in curves])
+        pairs = np.concatenate([c.value[:, step].mean(-1) for c in curves])
         assert means.mean[step] == pytest.approx(stats.trim_mean(pairs, 0.25), rel=1e-12)
         assert means.low[step] <= means.mean[step] <= means.high[step]
         assert means.high[step] - means.low[step] > 1e-3
     again = interquartile_means(curves)
     assert np.array_equal(again.low, means.low)
-    shifted = interquartile_means([curve(c.episode_return + 7.0) for c in curves])
+    shifted = interquartile_means([curve(c.value + 7.0) for c in curves])
     np.testing.assert_allclose(shifted.low, means.low + 7.0)
 
 
@@ -111,3 +111,28 @@ def test_env_steps_are_those_of_the_episodes_that_adaptation_saw():
     assert env_steps_used([one]).tolist() == [0.0, 200.0, 220.0]
     assert env_steps_used([one, 3 * one]).tolist() == [0.0, 400.0, 440.0]
     assert env_steps_used([one[:1]]).tolist() == [0.0]
+
+
+def test_a_lower_loss_is_a_gain_and_one_value_per_task_has_no_interval():
+    loss = np.array([[3.0, 1.0], [2.0, 2.5]])[..., None]
+    gains = task_gains([AdaptationCurve(np.zeros((2, 1)), {"loss": loss})])
+    assert gains.gain.tolist() == [2.0, -0.5]
+    assert (gains.before.tolist(), gains.after.tolist()) == ([3.0, 2.0], [1.0, 2.5])
+    assert gains.num_losing_runs.tolist() == [0, 1]
+    assert gains.num_clearly_losing_runs.tolist() == [0, 0]
+    assert np.isnan(gains.interval).all()
+
+
+def test_the_mean_curve_has_every_quantity_of_its_runs():
+    runs = [
+        AdaptationCurve(
+            np.zeros((2, 1)),
+            {"loss": np.full((2, 3, 1), value), "accuracy": np.full((2, 3, 1), value / 10)},
+        )
+        for value in (1.0, 2.0)
+    ]
+    together = mean_curve(runs)
+    assert {name: mean.tolist() for name, (mean, _) in together.means.items()} == {
+        "loss": [1.5] * 3,
+        "accuracy": pytest.approx([0.15] * 3),
+    }

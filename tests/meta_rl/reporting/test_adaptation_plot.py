@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from meta_rl.config import load_config
-from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.adaptation_curve import return_curve
 from meta_rl.evaluation.comparison import EvaluatedModel, ModelGroup
 from meta_rl.evaluation.saved_model import SavedModel
 from meta_rl.reporting.adaptation_plot import adaptation_figure, save_figure
@@ -20,7 +20,7 @@ def group(name: str, num_runs: int = 1, num_steps: int = 3, num_tasks: int = 6) 
     policies = []
     for _ in range(num_runs):
         episode_return = generator.normal(size=(num_tasks, num_steps + 1, 4)) - 10
-        curve = AdaptationCurve(np.zeros((num_tasks, 1)), episode_return)
+        curve = return_curve(np.zeros((num_tasks, 1)), episode_return)
         saved = SavedModel(Path(name), 1, {}, CONFIG)
         policies.append(EvaluatedModel(saved, [0.1] * num_steps, curve, np.ones((4, 6))))
     return ModelGroup(name, name != "runs", tuple(policies))

@@ -6,7 +6,7 @@ import re
 import numpy as np
 from rich.console import Console
 
-from meta_rl.curves.adaptation_curve import AdaptationCurve
+from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
 from meta_rl.evaluation.evaluation_summary import TaskGains, task_gains
 from meta_rl.reporting.adaptation_tables import (
     losing_sentence,
@@ -18,11 +18,11 @@ from meta_rl.reporting.adaptation_tables import (
 def test_any_number_of_adaptation_steps_fits_into_eighty_columns():
     generator = np.random.default_rng(0)
     curves = {
-        name: AdaptationCurve(np.zeros((5, 1)), generator.normal(-1000, 300, size=(5, 13, 4)))
+        name: return_curve(np.zeros((5, 1)), generator.normal(-1000, 300, size=(5, 13, 4)))
         for name in ("untrained", "iteration 1000")
     }
     shown = io.StringIO()
-    print_adaptation_curves(Console(file=shown, width=80), curves)
+    print_adaptation_curves(Console(file=shown, width=80), curves, "tasks")
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert "untrained" in shown.getvalue()
@@ -36,7 +36,7 @@ def test_any_number_of_adaptation_steps_fits_into_eighty_columns():
 def gains_of(before: list[float], after: list[float]) -> TaskGains:
     """Tasks of one run, called by their index, whose episodes lie .1 around their means."""
     ends = np.array([before, after]).T[..., None] + np.array([-0.1, 0.1])
-    return task_gains([AdaptationCurve(np.arange(len(before), dtype=float)[:, None], ends)])
+    return task_gains([return_curve(np.arange(len(before), dtype=float)[:, None], ends)])
 
 
 def test_the_tasks_that_lose_are_named_beside_the_best_and_the_worst():
@@ -86,10 +86,23 @@ def test_the_share_of_tasks_that_lose():
 def test_a_policy_with_fewer_steps_leaves_cells_empty():
     generator = np.random.default_rng(0)
     curves = {
-        name: AdaptationCurve(np.zeros((5, 1)), generator.normal(size=(5, num_steps + 1, 4)))
+        name: return_curve(np.zeros((5, 1)), generator.normal(size=(5, num_steps + 1, 4)))
         for name, num_steps in (("run", 2), ("oracle", 0))
     }
     shown = io.StringIO()
-    print_adaptation_curves(Console(file=shown, width=80), curves)
+    print_adaptation_curves(Console(file=shown, width=80), curves, "tasks")
     rows = [line.split("│")[1:-1] for line in shown.getvalue().splitlines() if line[:1] == "│"]
     assert [bool(row[-1].strip()) for row in rows] == [True, False, False]
+
+
+def test_losses_and_accuracies_have_columns_of_their_own_and_of_many_steps_some_are_shown():
+    quantities = {"loss": np.ones((2, 51, 1)), "accuracy": np.full((2, 51, 1), 0.25)}
+    curve = AdaptationCurve(np.zeros((2, 1)), quantities)
+    shown = io.StringIO()
+    print_adaptation_curves(Console(file=shown, width=80), {"run": curve}, "held-out tasks")
+    lines = shown.getvalue().splitlines()
+    assert lines[0] == "On held-out tasks (± 95 % over tasks)"
+    assert "loss, run" in lines[2] and "accuracy, run" in lines[2]
+    rows = [line.split("│")[1:-1] for line in lines if line[:1] == "│"]
+    assert [int(row[0]) for row in rows] == [*range(21), 30, 40, 50]
+    assert [cell.strip() for cell in rows[-1][1:]] == ["1.000 ±0.000", "0.250 ±0.000"]

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from meta_rl.curves.adaptation_curve import AdaptationCurve, return_curve
 from meta_rl.launch.index import SweepRun
-from meta_rl.reporting.sweep_table import kept_score, print_sweep_table, shown_steps
+from meta_rl.reporting.shown_steps import shown_steps
+from meta_rl.reporting.sweep_table import kept_score, print_sweep_table
 from meta_rl.runs.evaluation_table import EvaluationTable
 
 
@@ -16,11 +18,12 @@ def finished_run(folder: Path, name: str, varied: dict[str, str], returns: list[
     run = SweepRun(folder, name, varied)
     run.path.mkdir(parents=True)
     (run.path / "best.json").write_text('{"meta_iteration": 5, "score": 0.0}')
-    table = EvaluationTable(run.path / "evaluation.csv", ["goal"])
+    table = EvaluationTable(run.path / "evaluation.csv", ["goal"], ["episode", "episode_return"])
     task, episodes = np.zeros((1, 1)), np.array(returns)[None, :, None]
-    table.write(5, "validation", task, episodes + 100)
-    table.write(0, "test", task, episodes - 100)
-    table.write(5, "test", task, np.concatenate([episodes - 1, episodes + 1], axis=-1))
+    table.write(5, "validation", return_curve(task, episodes + 100))
+    table.write(0, "test", return_curve(task, episodes - 100))
+    both = np.concatenate([episodes - 1, episodes + 1], axis=-1)
+    table.write(5, "test", return_curve(task, both))
     table.close()
     return run
 
@@ -87,10 +90,9 @@ def test_supervised_runs_are_compared_by_what_the_papers_state(tmp_path: Path):
     table = EvaluationTable(
         run.path / "evaluation.csv", ["class"], value_names=("loss", "accuracy")
     )
-    rows_of_tasks = [
-        (task, step, [9.0, 0.25 * task + 0.5 * step]) for task in (0, 1) for step in (0, 1)
-    ]
-    table.write_rows(3, "test", np.zeros((2, 1)), rows_of_tasks)
+    accuracy = np.array([[[0.0], [0.5]], [[0.25], [0.75]]])
+    quantities = {"loss": np.full((2, 2, 1), 9.0), "accuracy": accuracy}
+    table.write(3, "test", AdaptationCurve(np.zeros((2, 1)), quantities))
     table.close()
     assert kept_score(run).quantity == "accuracy"
     assert rows([run]) == [["5", "1", "0.125", "0.625"]]

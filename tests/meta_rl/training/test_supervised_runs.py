@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from meta_rl.evaluation.evaluator import evaluate_model
-from meta_rl.evaluation.saved_model import load_model
 from rich.console import Console
 from torch.func import functional_call
 from torch.testing import assert_close
 
 from meta_rl.config import load_config
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from meta_rl.ops.adam import AdamMoments
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.problems.supervised import SupervisedProblem

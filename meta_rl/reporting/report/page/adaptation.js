@@ -1,6 +1,6 @@
 "use strict";
 
-// How fast it adapts: return against adaptation steps, and over the range of tasks.
+// How fast it adapts: returns, losses or accuracies against adaptation steps and over tasks.
 
 /** A reference that does not adapt, an oracle for example, is a level across the picture. */
 function referenceSeries(reference, index, steps) {
@@ -21,7 +21,7 @@ function adaptationSeries(report) {
   const faint = tasks.rows.map((row, index) => ({
     name: index === 0 ? "each task" : "", legend: index === 0,
     colour: "var(--muted)", opacity: tasks.rows.length > 15 ? 0.3 : 0.45, width: 1,
-    x: steps, y: row.returns,
+    x: steps, y: row.values,
   }));
   const runs = adaptation.runs.length === 1 ? [] : adaptation.runs.map((run, index) => ({
     name: "each run", legend: index === 0, colour: "var(--accent)", width: 1, x: steps, y: run.mean,
@@ -43,12 +43,13 @@ function adaptationChart(report) {
     ? [decimal(mean[step], digits), decimal(low[step], digits), decimal(high[step], digits)]
     : ["\u2013", "\u2013", "\u2013"]);
   const names = [adaptation.statistic, ...references.map((reference) => reference.name)];
-  const known = adaptation.mean.map((mean, step) => `${decimal(mean, digits)} ${stepName(step)}`);
+  const known = adaptation.steps.map((step) =>
+    `${decimal(adaptation.mean[step], digits)} ${stepName(step)}`);
   return chart({
-    label: "Return against adaptation steps",
+    label: `${capital(report.quantity.label)} against adaptation steps`,
     description: `${adaptation.statistic}: ${known.join(", ")}.`,
     x: { label: "adaptation steps", integer: true, pad: 0.04 },
-    y: { label: "undiscounted return" },
+    y: { label: report.quantity.axis },
     height: (width) => (width < 500 ? 320 : 400),
     series: adaptationSeries(report),
     columns: ["adaptation steps", ...names.flatMap((name) => [name, "lower end", "upper end"])],
@@ -59,36 +60,43 @@ function adaptationChart(report) {
 
 function taskValueColumns({ tasks, adaptation }) {
   return [...tasks.parameter_names,
-    ...adaptation.mean.map((_, step) => `${stepName(step)}, \u00b1 95 % over episodes`)];
+    ...adaptation.steps.map((step) => stepName(step) + (hasIntervals(tasks)
+      ? ", \u00b1 95 % over episodes" : ""))];
 }
 
-function taskValues(row, digits) {
-  return [...row.task.map((value) => decimal(value, 3)), ...row.returns.map((value, step) =>
-    `${decimal(value, digits)} \u00b1 ${decimal(row.intervals[step], digits)}`)];
+function taskValues(row, { adaptation }, digits) {
+  return [...row.task.map((value) => decimal(value, 3)), ...adaptation.steps.map((step) =>
+    decimal(row.values[step], digits) + (row.intervals[step] === null
+      ? "" : ` \u00b1 ${decimal(row.intervals[step], digits)}`))];
 }
 
-/** Tasks of one parameter: the return over the range of tasks, one colour per adaptation step. */
+/** Whether there are episodes, whose spread says how sure the value of a task is. */
+function hasIntervals(tasks) {
+  return tasks.rows.some((row) => row.intervals[0] !== null);
+}
+
+/** Tasks of one parameter: the value over the range of tasks, one colour per adaptation step. */
 function rangeChart(report) {
   const { tasks, adaptation } = report;
   const [name] = tasks.parameter_names;
   const digits = digitsFor(adaptation.mean);
   const rows = [...tasks.rows].sort((a, b) => a.task[0] - b.task[0]);
   return chart({
-    label: "Return over the tasks, with the 95 % interval of each",
+    label: `${capital(report.quantity.label)} over the tasks, with the 95 % interval of each`,
     description: `One point per task and adaptation step, against ${name}; `
       + "bars are 95 % intervals over the task's episodes.",
     x: { label: tasks.parameter_labels[0], pad: 0.03 },
-    y: { label: "undiscounted return" },
+    y: { label: report.quantity.axis },
     height: (width) => (width < 500 ? 320 : 400),
-    series: adaptation.mean.map((_, step) => ({
-      name: stepName(step), colour: stepColour(step), mark: stepMark(step),
+    series: adaptation.steps.map((step, index) => ({
+      name: stepName(step), colour: stepColour(index), mark: stepMark(index),
       line: "none", bars: true,
-      x: rows.map((row) => row.task[0]), y: rows.map((row) => row.returns[step]),
-      low: rows.map((row) => row.returns[step] - row.intervals[step]),
-      high: rows.map((row) => row.returns[step] + row.intervals[step]),
+      x: rows.map((row) => row.task[0]), y: rows.map((row) => row.values[step]),
+      low: rows.map((row) => bound(row, step, -1)),
+      high: rows.map((row) => bound(row, step, 1)),
     })),
     columns: taskValueColumns(report),
-    rows: () => rows.map((row) => taskValues(row, digits)),
+    rows: () => rows.map((row) => taskValues(row, report, digits)),
   });
 }
 
@@ -97,28 +105,52 @@ function placeChart(report) {
   const { tasks, adaptation } = report;
   const digits = digitsFor(adaptation.mean);
   const last = adaptation.mean.length - 1;
-  const sorted = [...tasks.rows].sort((a, b) => a.returns[last] - b.returns[last]);
+  const sign = report.quantity.lower_is_better ? -1 : 1;
+  const sorted = [...tasks.rows].sort((a, b) => sign * (a.values[last] - b.values[last]));
   const numGroups = Math.min(4, sorted.length);
   const marks = ["triangle", "diamond", "square", "circle"];
   const groups = Array.from({ length: numGroups }, (_, index) => sorted.slice(
     Math.round((index * sorted.length) / numGroups),
     Math.round(((index + 1) * sorted.length) / numGroups)));
   return chart({
-    label: `Where return is left, ${stepName(last)}`,
-    description: "One point per task at its two parameters, in four groups by return; "
+    label: `Where ${report.quantity.label} is left, ${stepName(last)}`,
+    description: "One point per task at its two parameters, in four groups by it; "
       + "the table of tasks below has the numbers.",
     x: { label: tasks.parameter_labels[0], pad: 0.05 },
     y: { label: tasks.parameter_labels[1] },
     height: (width) => (width < 500 ? 320 : 400),
     series: groups.map((group, index) => ({
-      name: `${decimal(group[0].returns[last], digits)} to `
-        + decimal(group[group.length - 1].returns[last], digits),
+      name: `${decimal(group[0].values[last], digits)} to `
+        + decimal(group[group.length - 1].values[last], digits),
       colour: ["var(--loss)", "var(--step-1)", "var(--muted)", "var(--gain)"][index],
       mark: marks[index], line: "none",
       x: group.map((row) => row.task[0]), y: group.map((row) => row.task[1]),
     })),
     columns: taskValueColumns(report),
-    rows: () => sorted.map((row) => taskValues(row, digits)),
+    rows: () => sorted.map((row) => taskValues(row, report, digits)),
+  });
+}
+
+function bound(row, step, sign) {
+  return row.intervals[step] === null ? null : row.values[step] + sign * row.intervals[step];
+}
+
+/** Another quantity of the same tasks, of every group. */
+function furtherChart({ label, curves }) {
+  const digits = digitsFor(curves.flatMap((curve) => curve.mean));
+  return chart({
+    label: `${capital(label)} against adaptation steps`,
+    description: `At the last step ${curves.map((curve) =>
+      `${decimal(curve.mean.at(-1), digits)} for ${curve.name}`).join(", ")}.`,
+    x: { label: "adaptation steps", integer: true, pad: 0.04 }, y: { label },
+    height: (width) => (width < 500 ? 320 : 400),
+    series: curves.map((curve, index) => ({
+      name: curve.name, colour: stepColour(index + 1), mark: stepMark(index), bars: true,
+      x: curve.mean.map((_, step) => step), y: curve.mean, low: curve.low, high: curve.high,
+    })),
+    columns: ["adaptation steps", ...curves.map((curve) => curve.name)],
+    rows: () => curves[0].mean.map((_, step) => [
+      String(step), ...curves.map((curve) => decimal(curve.mean[step], digits))]),
   });
 }
 
@@ -128,5 +160,6 @@ function showAdaptation(report) {
   const over = { 1: rangeChart, 2: placeChart }[numParameters];
   section.append(
     element("p", { class: "quiet" }, report.adaptation.text),
-    element("div", { class: "pair" }, adaptationChart(report), over ? over(report) : null));
+    element("div", { class: "pair" }, adaptationChart(report), over ? over(report) : null,
+      ...report.adaptation.further.map(furtherChart)));
 }

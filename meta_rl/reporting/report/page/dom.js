@@ -62,6 +62,12 @@ function valuesTable(label, columns, rows) {
   return details;
 }
 
+/** Takes a section out of the page, and the link to it. */
+function removeSection(id) {
+  document.getElementById(id).remove();
+  document.querySelector(`nav a[href="#${id}"]`).remove();
+}
+
 /** Radio buttons that look like one divided button. */
 function segmented(legend, options, chosen, onChange) {
   const name = freshId("segmented");

@@ -25,6 +25,15 @@ function compact(value) {
   return decimal(value, 2).replace(/\.?0+$/, "") || "0";
 }
 
+function compactOrNone(value) {
+  return value === null ? "\u2013" : compact(value);
+}
+
+/** "return" as "Return". */
+function capital(word) {
+  return word[0].toUpperCase() + word.slice(1);
+}
+
 /** How many digits after the point show about four figures of the largest number. */
 function digitsFor(values) {
   const finite = values.filter((value) => value !== null && Number.isFinite(value));

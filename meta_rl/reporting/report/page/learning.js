@@ -1,6 +1,6 @@
 "use strict";
 
-// How it was learned: returns on training and validation tasks, over meta-iterations or env steps.
+// How it was learned: values on training and validation tasks, over meta-iterations or env steps.
 
 const X_AXES = {
   meta_iteration: { label: "meta-iterations", pad: 0.01, integer: true },
@@ -14,12 +14,18 @@ function bounds(mean, halfWidth) {
   };
 }
 
+/** What the values of a row are: those of an adaptation step, or all that training tells. */
+function rowName(table, row) {
+  return table.steps ? stepName(table.steps[row]) : "as training lowers it";
+}
+
 /** One line per run and adaptation step, of a table {meta_iteration, env_steps, mean, interval}. */
 function learningSeries(curves, table, axis, marks) {
   return curves.flatMap((curve, runIndex) => {
     const { mean, interval } = curve[table];
     return mean.map((values, step) => ({
-      name: curves.length === 1 ? stepName(step) : `${stepName(step)}, ${plural(curves.length, "run")}`,
+      name: rowName(curve[table], step)
+        + (curves.length === 1 ? "" : `, ${plural(curves.length, "run")}`),
       legend: runIndex === 0, colour: stepColour(step),
       width: 1.6, mark: marks ? stepMark(step) : null,
       opacity: curves.length > 1 ? 0.75 : 1,
@@ -44,23 +50,27 @@ function learningChart(label, curves, table, axis, marks) {
   const present = curves.filter((curve) => curve[table].meta_iteration.length > 0);
   if (present.length === 0) return null;
   const digits = digitsFor(present.flatMap((curve) => curve[table].mean.flat()));
-  const steps = present[0][table].mean.map((_, step) => step);
+  const longest = present.map((curve) => curve[table]).reduce((a, b) =>
+    (b.mean.length > a.mean.length ? b : a));
+  const steps = longest.mean.map((_, step) => step);
+  const named = steps.map((step) => rowName(longest, step));
   const ends = present.map((curve) => steps.map((step) =>
-    `${decimal(curve[table].mean[step].at(-1), digits)} ${stepName(step)}`).join(", "));
+    `${decimal(curve[table].mean[step]?.at(-1), digits)} ${named[step]}`).join(", "));
   return chart({
     label,
     description: `At the end ${ends.map((end, index) =>
       (present.length > 1 ? `of ${present[index].run}: ${end}` : end)).join("; ")}.`
       + thinningText(present, table),
-    x: X_AXES[axis], y: { label: "undiscounted return" }, height: 300,
+    x: X_AXES[axis], height: 300,
+    y: { label: longest.quantity === "return" ? "undiscounted return" : longest.quantity },
     series: learningSeries(present, table, axis, marks),
     columns: ["run", "meta-iteration", "env steps",
-      ...steps.flatMap((step) => [stepName(step), "\u00b1 95 %"])],
+      ...steps.flatMap((step) => [named[step], "\u00b1 95 %"])],
     rows: () => present.flatMap((curve) => curve[table].meta_iteration.map((iteration, index) => [
-      curve.run, String(iteration), compact(curve[table].env_steps[index]),
+      curve.run, String(iteration), compactOrNone(curve[table].env_steps[index]),
       ...steps.flatMap((step) => [
-        decimal(curve[table].mean[step][index], digits),
-        decimal(curve[table].interval[step][index], digits)]),
+        decimal(curve[table].mean[step]?.[index], digits),
+        decimal(curve[table].interval[step]?.[index], digits)]),
     ])),
   });
 }
@@ -101,7 +111,10 @@ function showLearning(report) {
         curves, "policy_std", axis),
       diagnosticChart("KL divergence of each meta-update, nats",
         "Mean over the episodes after adapting; zero where the line search failed.",
-        curves, "kl", axis)].filter(Boolean)),
+        curves, "kl", axis),
+      diagnosticChart("Norm of each meta-update",
+        "Of the meta-gradient, or of the way that the parameters went.",
+        curves, "update_norm", axis)].filter(Boolean)),
   ].filter(Boolean));
   section.append(
     element("p", { class: "quiet" }, "Bands are 95 % intervals over tasks.",
@@ -109,8 +122,8 @@ function showLearning(report) {
         const text = thinningText(curves, table);
         return text ? ` ${table === "training" ? "Training" : "Validation"} tasks:${text}` : "";
       })),
-    segmented("Over", [["meta_iteration", "meta-iterations"], ["env_steps", "env steps"]],
-      "meta_iteration", draw),
+    curves[0].training.env_steps.every((steps) => steps === null) ? "" : segmented("Over",
+      [["meta_iteration", "meta-iterations"], ["env_steps", "env steps"]], "meta_iteration", draw),
     box);
   draw("meta_iteration");
 }

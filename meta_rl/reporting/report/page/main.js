@@ -6,6 +6,7 @@ showHead(report);
 showAdaptation(report);
 const replayOf = showReplays(report);
 showTrajectories(report.replays);
+showFits(report.fits);
 showTasks(report, (row) => {
   const show = replayOf(row.index);
   return show && element("button", {

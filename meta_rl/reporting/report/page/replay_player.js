@@ -27,7 +27,11 @@ function showReplays(report) {
   const section = document.getElementById("replays");
   const { replays } = report;
   if (!replays) {
-    section.append(element("p", { class: "quiet" }, report.replays_missing));
+    if (report.replays_missing) {
+      section.append(element("p", { class: "quiet" }, report.replays_missing));
+    } else {
+      removeSection("replays");
+    }
     return () => null;
   }
   const inPlane = replays.view === "plane";

@@ -12,24 +12,28 @@ function interval(low, high, digits) {
 }
 
 function showHead(report) {
-  const { adaptation, tasks, evaluation, runs } = report;
+  const { adaptation, tasks, evaluation, runs, quantity } = report;
   const last = adaptation.mean.length - 1;
   const digits = digitsFor(adaptation.mean);
   const names = runs.map((run) => run.name).join(", ");
   document.getElementById("subtitle").textContent =
     `${runs.length === 1 ? "Run" : `${runs.length} runs:`} ${names}. `
     + `Adaptation to ${plural(tasks.rows.length, evaluation.held_out ? "held-out task" : "task")}, `
-    + `${plural(evaluation.episodes_per_task, "episode")} per task and step.`;
-  const figures = adaptation.mean.map((mean, step) => keyFigure(
-    step === 0 ? "Return before adapting" : `Return after ${plural(step, "step")}`,
-    decimal(mean, digits), interval(adaptation.low[step], adaptation.high[step], digits)));
+    + `${evaluation.per_task}.`
+    + (evaluation.about ? ` The figures and the table of tasks are of ${evaluation.about}.` : "");
+  const figures = adaptation.steps.map((step) => keyFigure(
+    `${capital(quantity.label)} ${stepName(step)}`, decimal(adaptation.mean[step], digits),
+    interval(adaptation.low[step], adaptation.high[step], digits)));
   if (last > 0) {
     const share = decimal((100 * tasks.num_losing) / tasks.num_pairs, 0);
-    figures.push(keyFigure(tasks.num_runs > 1 ? "Runs and tasks that lose return" : "Tasks that lose return",
-      `${tasks.num_losing} of ${tasks.num_pairs}`,
-      `${share} % by adapting; ${tasks.num_clearly_losing} beyond the noise`));
-    figures.push(keyFigure(`Experience to adapt by ${plural(last, "step")}`,
-      compact(adaptation.env_steps_used[last]), "env steps on each task"));
+    const noise = hasIntervals(tasks) ? `; ${tasks.num_clearly_losing} beyond the noise` : "";
+    figures.push(keyFigure(
+      `${tasks.num_runs > 1 ? "Runs and tasks" : "Tasks"} that ${quantity.losing}`,
+      `${tasks.num_losing} of ${tasks.num_pairs}`, `${share} % by adapting${noise}`));
+    if (adaptation.env_steps_used) {
+      figures.push(keyFigure(`Experience to adapt by ${plural(last, "step")}`,
+        compact(adaptation.env_steps_used[last]), "env steps on each task"));
+    }
   }
   document.getElementById("key-figures").append(...figures);
   document.getElementById("warnings").append(

@@ -6,6 +6,7 @@
 function verdict(row, numRuns) {
   if (numRuns > 1 && row.num_losing > 0) return `loses in ${row.num_losing} of ${numRuns} runs`;
   const word = row.gain < 0 ? "loses" : "gains";
+  if (row.gain_interval === null) return word;
   return Math.abs(row.gain) > row.gain_interval ? word : `${word}, within noise`;
 }
 
@@ -17,18 +18,21 @@ function taskColumns(report, digits) {
     ...tasks.parameter_names.map((name, index) => ({
       label: name, value: (row) => row.task[index], text: (row) => decimal(row.task[index], 3),
     })),
-    ...adaptation.mean.map((_, step) => ({
+    ...adaptation.steps.map((step) => ({
       label: step === 0 ? "before" : plural(step, "step"),
-      value: (row) => row.returns[step], text: (row) => decimal(row.returns[step], digits),
+      value: (row) => row.values[step], text: (row) => decimal(row.values[step], digits),
     })),
   ];
   if (last > 0) {
+    const sure = hasIntervals(tasks);
     columns.push({
-      label: "gain \u00b1 95 %", value: (row) => row.gain,
-      text: (row) => `${signed(row.gain, digits)} \u00b1 ${decimal(row.gain_interval, digits)}`,
+      label: sure ? "gain \u00b1 95 %" : "gain", value: (row) => row.gain,
+      text: (row) => signed(row.gain, digits)
+        + (sure ? ` \u00b1 ${decimal(row.gain_interval, digits)}` : ""),
       mark: (row) => (Math.abs(row.gain) <= row.gain_interval ? null : row.gain < 0 ? "loses" : "gains"),
     }, {
-      label: "by adapting", value: (row) => [-row.num_losing, row.gain / row.gain_interval],
+      label: "by adapting",
+      value: (row) => [-row.num_losing, row.gain / (row.gain_interval ?? 1)],
       text: (row) => verdict(row, tasks.num_runs),
       mark: (row) => (row.num_losing > 0 ? "loses" : null),
     });
@@ -51,12 +55,14 @@ function compare(a, b) {
   return differing < 0 ? 0 : first[differing] - second[differing];
 }
 
-function losingText(tasks) {
+function losingText({ tasks, quantity }) {
   const what = tasks.num_runs > 1 ? "pairs of run and task" : "tasks";
   const share = decimal((100 * tasks.num_losing) / tasks.num_pairs, 0);
-  return `${tasks.num_losing} of ${tasks.num_pairs} ${what} (${share} %) lose return by adapting: `
-    + "their mean after the last step is below that before the first. "
-    + `${tasks.num_clearly_losing} of them lose more than the 95 % interval of the difference.`;
+  const side = quantity.lower_is_better ? "above" : "below";
+  return `${tasks.num_losing} of ${tasks.num_pairs} ${what} (${share} %) ${quantity.losing} `
+    + `by adapting: their mean after the last step is ${side} that before the first. `
+    + (hasIntervals(tasks) ? `${tasks.num_clearly_losing} of them lose more than the 95 % `
+      + "interval of the difference." : "");
 }
 
 function showTasks(report, watch) {
@@ -88,10 +94,10 @@ function showTasks(report, watch) {
   status.textContent = "";
   section.append(
     element("p", { class: "quiet" }, `${report.tasks.text} `,
-      report.adaptation.mean.length > 1 ? losingText(report.tasks) : ""),
+      report.adaptation.mean.length > 1 ? losingText(report) : ""),
     scrollBox("Table of tasks", element("table", { id: "task-table" },
       element("caption", { class: "hidden" },
-        "Return of each task before adapting and after each step; headings sort."),
+        `${capital(report.quantity.label)} of each task before adapting and after each step; headings sort.`),
       element("thead", {}, element("tr", {}, headings,
         element("th", { scope: "col" }, element("span", { class: "hidden" }, "replay")))),
       body)),

@@ -77,8 +77,7 @@ function signalPanel(task, replays) {
 function showTrajectories(replays) {
   const section = document.getElementById("trajectories");
   if (!replays) {
-    section.remove();
-    document.querySelector('nav a[href="#trajectories"]').remove();
+    removeSection("trajectories");
     return;
   }
   const [first] = replays.tasks;

@@ -1,5 +1,6 @@
 """The report in a real browser, without a network: what a reader sees, clicks and types."""
 
+import math
 import re
 import shutil
 
@@ -22,15 +23,20 @@ SMALL = [
     *("evaluation.num_tasks=8", "evaluation.episodes_per_task=3"),
     "evaluation.num_adaptation_steps=2",
 ]
+SINE = [
+    *("run.device=cpu", "run.meta_iterations=6", "run.log_every=2", "run.compile=false"),
+    *("network.hidden_sizes=[8]", "run.meta_batch_size=2", "evaluation.every=2"),
+    *("evaluation.num_tasks=9", "evaluation.num_adaptation_steps=7"),
+]
 # Below a folder whose name ends in "<", the path holds an end tag.
 HOSTILE = "script x><b>x&y"
 
 
-def report(folder, name, preset):
+def report(folder, name, preset, settings=SMALL):
     """A real run and its report."""
     with single_torch_thread():
         start_run(
-            load_config(preset, [*SMALL, f"run.dir={folder / name}"]), name, Console(quiet=True)
+            load_config(preset, [*settings, f"run.dir={folder / name}"]), name, Console(quiet=True)
         )
         groups = load_groups([folder / name], ["random"], {})
         page = make_report(groups, TaskChoice(), lambda note: None)
@@ -52,6 +58,7 @@ def reports(tmp_path_factory):
         "plane": plane,
         "thinned": thinned,
         "solids": report(folder, "cheetah", "half_cheetah_vel"),
+        "functions": report(folder, "waves", "sine", SINE),
     }
 
 
@@ -224,7 +231,9 @@ def test_a_button_in_the_table_shows_the_replay_of_its_task(open_page):
     assert f"velocity {round(velocity, 2):.4g}" in said(page)
 
 
-@pytest.mark.parametrize(("view", "scheme"), [("plane", "dark"), ("solids", "light")])
+@pytest.mark.parametrize(
+    ("view", "scheme"), [("plane", "dark"), ("solids", "light"), ("functions", "dark")]
+)
 def test_a_telephone_shows_it_without_sideways_scrolling(open_page, view, scheme):
     page = open_page(view, width=360, color_scheme=scheme, reduced_motion="reduce")
     for summary in page.locator("summary").all():
@@ -238,7 +247,7 @@ def test_a_telephone_shows_it_without_sideways_scrolling(open_page, view, scheme
     )
 
 
-@VIEWS
+@pytest.mark.parametrize("view", ["plane", "solids", "functions"])
 def test_every_picture_has_words_and_every_chart_its_numbers(open_page, view):
     page = open_page(view)
     nameless = page.evaluate("""() => [...document.querySelectorAll("canvas, svg")].filter(
@@ -293,3 +302,38 @@ def test_the_reference_is_drawn_and_told(open_page):
     assert "random" in chart.locator(".legend").inner_text()
     chart.locator("summary").click()
     assert "random" in chart.locator("thead").inner_text()
+
+
+def test_a_supervised_run_shows_losses_and_the_functions_that_its_network_says(open_page):
+    page = open_page("functions")
+    data = page.evaluate("JSON.parse(document.getElementById('report-data').textContent)")
+    shown = [0, 1, 2, 5, 7]
+    assert data["adaptation"]["steps"] == shown
+    figures = page.locator("#key-figures").inner_text()
+    assert "Loss before adapting" in figures and "Loss after 7 steps" in figures
+    assert "Return" not in page.locator("body").inner_text()
+    assert page.locator("#replays, #trajectories").count() == 0
+    assert page.locator("nav a").all_inner_texts() == [
+        *("Adaptation", "Functions", "Tasks", "Learning", "Settings")
+    ]
+    panels = page.locator("#fits figure.chart")
+    assert panels.count() == len(data["fits"]["tasks"]) == 6
+    # The truth, the network at each of the steps shown, and the support examples.
+    assert panels.first.locator("path.line").count() == 1 + len(shown)
+    task = data["fits"]["tasks"][0]
+    assert panels.first.locator("path.mark").count() == len(task["support"]["x"]) == 5
+    row = data["tasks"]["rows"][task["task_index"]]
+    amplitude, phase = row["task"]
+    assert task["truth"][50] == pytest.approx(amplitude * math.sin(0 - phase), abs=2e-3)
+    # What it says comes nearer to the truth, as the curve of losses has it.
+    errors = [
+        sum((a - b) ** 2 for a, b in zip(task["truth"], said, strict=True))
+        for said in task["predictions"]
+    ]
+    assert (errors[-1] < errors[0]) == (row["values"][-1] < row["values"][0])
+    learned = page.locator("#learning")
+    assert "as training lowers it" in learned.inner_text()
+    assert learned.get_by_role("radio").count() == 0, "there are no env steps to choose"
+    gain = page.locator("#task-table th", has_text="gain").get_by_role("button")
+    gain.click()
+    assert column(page, 8) == sorted(column(page, 8))

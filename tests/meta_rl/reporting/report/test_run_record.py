@@ -48,6 +48,8 @@ def saved(tmp_path: Path):
 def test_learning_curves_are_the_metrics(saved):
     curves = learning_data(read_run(saved))
     assert curves["training"] == {
+        "quantity": "return",
+        "steps": [0, 1],
         "meta_iteration": [1, 2],
         "env_steps": [100, 200],
         "mean": [[-3.0, -2.5], [-2.0, -1.0]],
@@ -98,6 +100,38 @@ def test_no_metrics_are_no_curves(saved):
     record = read_run(saved)
     assert learning_data(record)["training"]["meta_iteration"] == []
     assert record.completed_iterations == 2
+
+
+def test_losses_of_a_supervised_run_are_its_curves(saved):
+    lines = [
+        {"meta_iteration": 100, "train_loss": 3.5, "update_norm": 0.25},
+        {
+            **{"meta_iteration": 200, "train_loss": 3.0, "update_norm": 0.5},
+            "validation_loss": [4.0, *[2.0] * 9, 1.0],
+            "validation_loss_interval": [0.5] * 11,
+        },
+    ]
+    (saved.path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    record = read_run(SavedModel(saved.path, 200, {}, load_config("sine")))
+    curves = learning_data(record)
+    assert curves["training"] == {
+        **{"quantity": "loss", "steps": None, "meta_iteration": [100, 200]},
+        **{"env_steps": [None, None], "mean": [[3.5, 3.0]], "interval": [[None, None]]},
+    }
+    assert curves["validation"]["steps"] == [0, 1, 2, 5, 10]
+    assert curves["validation"]["mean"] == [[4.0], [2.0], [2.0], [2.0], [1.0]]
+    assert curves["diagnostics"]["update_norm"] == [0.25, 0.5]
+    facts = dict(run_data(record)["facts"])
+    assert (facts["Tasks"], facts["Algorithm"]) == ("sinusoids", "maml")
+    assert not {"Environment steps", "Line searches that found a step"} & set(facts)
+
+
+def test_runs_of_different_algorithms_show_the_settings_of_both():
+    configs = [load_config(name) for name in ("sine", "sine_reptile")]
+    settings = {entry["name"]: entry for entry in settings_data(configs)}
+    assert settings["algorithm.name"]["values"] == ["maml", "reptile"]
+    assert settings["adaptation.first_order"]["values"] == ["false", "\u2013"]
+    assert settings["run.seed"]["values"] == ["0"]
 
 
 def test_settings_say_where_runs_differ():

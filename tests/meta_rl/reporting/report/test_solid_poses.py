@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_model import (
-    SavedModel,
-    evaluate_policy,
-    untrained_model,
-)
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import SavedModel, untrained_model
 from meta_rl.reporting.report.recorded_replays import record_replays
 from meta_rl.reporting.report.replays_data import replays_data
 from meta_rl.reporting.report.solid_poses import (
@@ -98,7 +95,7 @@ def cheetah():
     )
     with single_torch_thread():
         saved = untrained_model(SavedModel(None, 0, {}, config))
-        evaluation = evaluate_policy(saved)
+        evaluation = evaluate_model(saved)
     return evaluation, record_replays(config, evaluation, [ChosenTask(2, "why")], num_paths=5)
 
 
@@ -106,7 +103,7 @@ def test_the_first_episode_is_played_again_exactly(cheetah):
     evaluation, (shown,) = cheetah
     for step, replay in enumerate(shown.first_replays):
         assert replay.exact
-        recorded = float(evaluation.curve.episode_return[2, step, 0])
+        recorded = float(evaluation.curve.value[2, step, 0])
         assert replay.episode_return == pytest.approx(recorded, rel=1e-5)
 
 

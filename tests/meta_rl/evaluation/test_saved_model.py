@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from meta_rl.config import load_config
-from meta_rl.evaluation.saved_model import evaluate_policy, load_model
+from meta_rl.evaluation.evaluator import evaluate_model
+from meta_rl.evaluation.saved_model import load_model
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.training.jobs import start_run
 
@@ -24,7 +25,7 @@ def run(tmp_path_factory):
 def test_the_best_policy_repeats_the_test_returns_of_its_run_bit_for_bit(run):
     saved = load_model(run)
     with single_torch_thread():
-        evaluation = evaluate_policy(saved)
+        evaluation = evaluate_model(saved)
     with (run / "evaluation.csv").open() as file:
         rows = [
             row
@@ -32,15 +33,15 @@ def test_the_best_policy_repeats_the_test_returns_of_its_run_bit_for_bit(run):
             if row["split"] == "test" and int(row["meta_iteration"]) == saved.meta_iteration
         ]
     recorded = np.array([float(row["episode_return"]) for row in rows])
-    assert np.array_equal(evaluation.curve.episode_return.ravel(), recorded)
+    assert np.array_equal(evaluation.curve.value.ravel(), recorded)
 
 
 def test_given_tasks_take_the_place_of_the_test_tasks(run):
     tasks = np.array([[0.1, 0.2], [0.3, -0.4], [0.0, 0.5]])
     with single_torch_thread():
-        evaluation = evaluate_policy(load_model(run), tasks)
+        evaluation = evaluate_model(load_model(run), tasks)
     assert np.array_equal(evaluation.curve.task, tasks)
-    num_steps, num_episodes = evaluation.curve.episode_return.shape[1:]
+    num_steps, num_episodes = evaluation.curve.value.shape[1:]
     assert evaluation.reset_seeds.shape == (num_steps, 3, num_episodes)
     assert evaluation.env_steps.shape == (num_steps, 3)
     taken = [int(rollouts.valid.sum()) for rollouts in evaluation.episodes]

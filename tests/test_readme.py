@@ -1,58 +1,58 @@
-"""The README says what the result files say."""
+"""The pages say what the result files say: tables, pictures, presets."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
+import fill_tables
 import pytest
+import summary_table
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "scripts" / "results"
+SUPERVISED = RESULTS / "supervised"
 
 
-def script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.mark.parametrize("name", fill_tables.TABLES)
+def test_a_table_is_the_scripts(name: str):
+    assert fill_tables.on_page(name) == fill_tables.made(name), "run scripts/fill_tables.py"
 
 
-def section(name: str) -> str:
-    return README.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0].strip()
+def test_every_marked_table_has_a_script():
+    for name in {table.page for table in fill_tables.TABLES.values()}:
+        marked = re.findall(r"<!-- (?!end of )(.+?) -->", (ROOT / name).read_text())
+        here = [mark for mark, table in fill_tables.TABLES.items() if table.page == name]
+        assert sorted(marked) == sorted(here)
 
 
-def test_the_results_table_is_the_scripts():
-    assert section("results") == script("reproduce_maml_rl").table()
+def test_a_table_is_filled_in_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = "# Page\n\n<!-- a -->\n\nold\n\n<!-- end of a -->\n\nThe end.\n"
+    (tmp_path / "page.md").write_text(page)
+    monkeypatch.setattr(fill_tables, "ROOT", tmp_path)
+    monkeypatch.setattr(fill_tables, "TABLES", {"a": fill_tables.Table("page.md", "")})
+    monkeypatch.setattr(fill_tables, "made", lambda name: f"new {name}")
+    fill_tables.fill("a")
+    assert (tmp_path / "page.md").read_text() == page.replace("old", "new a")
+    assert fill_tables.on_page("a") == "new a"
 
 
-def test_the_benchmark_table_is_the_scripts():
-    assert section("benchmark") == script("benchmark").table()
-
-
-def test_the_table_of_a_gpu_is_the_scripts():
-    from gpu_check.table import table
-
-    assert section("gpu") == table()
-
-
-def test_the_supervised_benchmark_is_the_scripts():
-    assert section("supervised benchmark") == script("benchmark_supervised").table()
-
-
-def test_the_supervised_tables_are_the_scripts():
-    assert section("supervised") == script("reproduce_supervised").table()
-
-
-def test_the_table_of_choices_is_the_scripts():
-    assert section("choices") == script("measure_choices").table()
-
-
-SUPERVISED = ROOT / "scripts" / "results" / "supervised"
-
-
-def test_the_table_of_ranks_is_the_scripts():
-    assert section("ranks") == script("benchmark_ranks").table()
+def test_a_result_adds_its_row_and_its_column_to_the_summary(tmp_path: Path):
+    (tmp_path / "adaptation").mkdir()
+    # The mean over tasks after three steps is -2, over two seeds -3.
+    runs = {
+        seed: {"task_return": [[-9, -8, -7, last], [-9, -8, -7, last - 2]]}
+        for seed, last in (("1", -1), ("2", -3))
+    }
+    file = tmp_path / "adaptation" / "navigation-maml.json"
+    file.write_text(json.dumps({"runs": runs}))
+    link = "[2D navigation](scripts/results/README.md#reinforcement-learning)"
+    assert summary_table.table(tmp_path).splitlines() == [
+        *("| | MAML |", "|---|---|", f"| {link} | -3.00 (-3.23) |")
+    ]
+    file.with_name("navigation-promp.json").write_text(json.dumps({"runs": runs}))
+    assert summary_table.table(tmp_path).splitlines() == [
+        *("| | MAML | ProMP |", "|---|---|---|", f"| {link} | -3.00 (-3.23) | -3.00 |")
+    ]
 
 
 @pytest.mark.parametrize("file", sorted(SUPERVISED.glob("*.json")))
@@ -73,9 +73,6 @@ def test_no_sinusoid_is_known_before_adapting(file: Path):
     for run in json.loads(file.read_text())["runs"].values():
         for curve in run["curves"].values():
             assert curve["loss"]["mean"][0] > 3.0 - curve["loss"]["interval"][0]
-
-
-RESULTS = ROOT / "scripts" / "results"
 
 
 @pytest.mark.parametrize("file", sorted((RESULTS / "adaptation").glob("*.json")))
@@ -101,19 +98,17 @@ def test_every_result_says_where_it_comes_from(file: Path):
         assert run["versions"]["mujoco"]
 
 
-def test_the_pictures_are_there_small_and_say_where_they_come_from():
-    pictures = re.findall(r"!\[[^\]]{20,}\]\(([^)]+)\)", README)
-    assert len(pictures) == README.count("![") >= 3, "each has a description"
+def test_the_pictures_are_small_and_say_where_they_come_from():
+    pictures = [path for path in (RESULTS / "pictures").iterdir() if path.suffix != ".json"]
+    assert len(pictures) >= 3
     for picture in pictures:
-        limit = 1_000_000 if picture.endswith(".gif") else 200_000
-        assert 5_000 < (ROOT / picture).stat().st_size < limit
-    for run in json.loads((ROOT / "scripts/results/pictures/sources.json").read_text()).values():
+        limit = 1_000_000 if picture.suffix == ".gif" else 200_000
+        assert 5_000 < picture.stat().st_size < limit
+    for run in json.loads((RESULTS / "pictures" / "sources.json").read_text()).values():
         assert run["git"]["commit"] and run["tasks"]
 
 
-def test_every_file_and_preset_that_the_readme_names_exists():
-    for preset in (ROOT / "configs").glob("*.yaml"):
-        assert f"`{preset.stem}`" in README
-    for path in ("scripts/train", "scripts/test", "envs/task_env.py", "meta_rl/cli/"):
-        assert path in README
-        assert (ROOT / path).exists()
+def test_the_readme_is_short_and_moves_early():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert any(".gif" in line for line in lines[:15])

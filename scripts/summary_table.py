@@ -62,8 +62,8 @@ def supervised_family(label: str, preset: str, *columns: str) -> TaskFamily:
 
 FAMILIES = (
     rl_family("2D navigation", "navigation"),
-    rl_family("HalfCheetahVel, the paper's scale", "half_cheetah_vel_rllab"),
-    rl_family("HalfCheetahDir, the paper's scale", "half_cheetah_dir_rllab"),
+    rl_family("HalfCheetahVel, paper's scale", "half_cheetah_vel_rllab"),
+    rl_family("HalfCheetahDir, paper's scale", "half_cheetah_dir_rllab"),
     rl_family("HalfCheetahVel, Gymnasium's scale", "half_cheetah_vel"),
     rl_family("HalfCheetahDir, Gymnasium's scale", "half_cheetah_dir"),
     supervised_family("sinusoids", "sine", "maml", "fomaml", "pretrained", "oracle"),

@@ -88,7 +88,7 @@ def main() -> None:
     policies = evaluated(arguments.runs, arguments.num_tasks)
     facts = {run.name: json.loads((run / "run.json").read_text()) for run in arguments.runs}
     result = {
-        "command": " ".join(sys.argv),
+        "command": f"scripts/bandit_total.py {' '.join(facts)} --num-tasks {arguments.num_tasks}",
         "policies": policies,
         "runs": {name: provenance(fact) for name, fact in facts.items()},
     }

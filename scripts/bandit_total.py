@@ -40,11 +40,11 @@ def trial_totals(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
         rows: of an ``evaluation.csv`` of ``meta-rl evaluate``.
 
     Returns:
-        For each policy, by kind and run, [task, adaptation_step], the sum over a stage's episodes.
+        For each seed, and for the untrained policy, [task, adaptation_step], the sum over a stage's episodes.
     """
     sums: dict[str, dict[tuple[int, int], float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
-        policy = f"seed {row['seed']}" if row["kind"] == "run" else row["name"]
+        policy = f"seed {row['seed']}" if row["kind"] == "run" else "untrained"
         place = int(row["task_index"]), int(row["adaptation_step"])
         sums[policy][place] += float(row["episode_return"])
     totals = {}

@@ -40,7 +40,8 @@ def trial_totals(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
         rows: of an ``evaluation.csv`` of ``meta-rl evaluate``.
 
     Returns:
-        For each seed, and for the untrained policy, [task, adaptation_step], the sum over a stage's episodes.
+        For each seed, and for the untrained policy, [task, adaptation_step]: sums over the
+        episodes of a stage.
     """
     sums: dict[str, dict[tuple[int, int], float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:

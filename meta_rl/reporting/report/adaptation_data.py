@@ -43,7 +43,6 @@ def adaptation_data(comparison: Comparison) -> dict[str, Any]:
     runs, *others = comparison.groups
     several = len(runs.models) > 1
     group_curve = _interquartile_curve if several else _mean_curve
-    config = runs.models[0].saved.config
     steps = runs.models[0].step_sizes
     curve = runs.curves[0]
     over = f"{len(curve.task)} tasks ({comparison.tasks.words})"

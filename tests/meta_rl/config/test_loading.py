@@ -85,10 +85,9 @@ def test_every_preset_states_only_what_differs_from_what_it_extends(name: str):
     *below, own = file_layers(name)
     task_section = next(s for s in ("env", "sine", "few_shot") if s in merged([*below, own]))
     first = Layer({task_section: {"id": "A"} if task_section == "env" else {}}, {})
-    algorithm = [Layer({"algorithm": own.settings["algorithm"]}, {})] * (
-        "algorithm" in own.settings
-    )
-    settings = merged_for_present_algorithm([*(below or [first]), *algorithm], [], "maml_trpo")
+    algorithm = Layer({k: own.settings[k] for k in own.settings if k == "algorithm"}, {})
+    default = "maml_trpo" if task_section == "env" else "maml"
+    settings = merged_for_present_algorithm([*(below or [first]), algorithm], [], default)
     base = config_from_mapping(settings, "base").model_dump(mode="json")
     for section, values in own.settings.items():
         for key, value in values.items():

@@ -40,11 +40,12 @@ def trial_totals(rows: Iterable[Mapping[str, str]]) -> dict[str, np.ndarray]:
         rows: of an ``evaluation.csv`` of ``meta-rl evaluate``.
 
     Returns:
-        For each policy, by kind and run, [task, adaptation_step], the sum over a stage's episodes.
+        For each seed, and for the untrained policy, [task, adaptation_step]: sums over the
+        episodes of a stage.
     """
     sums: dict[str, dict[tuple[int, int], float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
-        policy = f"seed {row['seed']}" if row["kind"] == "run" else row["name"]
+        policy = f"seed {row['seed']}" if row["kind"] == "run" else "untrained"
         place = int(row["task_index"]), int(row["adaptation_step"])
         sums[policy][place] += float(row["episode_return"])
     totals = {}
@@ -88,7 +89,7 @@ def main() -> None:
     policies = evaluated(arguments.runs, arguments.num_tasks)
     facts = {run.name: json.loads((run / "run.json").read_text()) for run in arguments.runs}
     result = {
-        "command": " ".join(sys.argv),
+        "command": f"scripts/bandit_total.py {' '.join(facts)} --num-tasks {arguments.num_tasks}",
         "policies": policies,
         "runs": {name: provenance(fact) for name, fact in facts.items()},
     }

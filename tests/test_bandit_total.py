@@ -24,9 +24,9 @@ def test_every_pull_counts_once():
     first = np.array([[[1, 0, 0], [1, 1, 1]], [[0, 0, 0], [0, 1, 0]]], float)
     second = 1 - first
     totals = trial_totals([*rows("run", "a", 4, first), *rows("reference", "random", 4, second)])
-    assert set(totals) == {"seed 4", "random"}
+    assert set(totals) == {"seed 4", "untrained"}
     assert totals["seed 4"].tolist() == [[1, 3], [0, 1]]
-    assert totals["random"].tolist() == [[2, 0], [3, 2]]
+    assert totals["untrained"].tolist() == [[2, 0], [3, 2]]
     found = summary(totals["seed 4"])
     assert found["stages"] == [0.5, 2.0]
     assert found["total"] == 2.5

@@ -9,6 +9,12 @@ from torch import Tensor
 from meta_rl.reading import SentenceError
 from meta_rl.types import AlgorithmState, Params
 
+# Of a line of ``metrics.jsonl``, what does not come from an algorithm.
+_OF_THE_TRAINER = (
+    *("meta_iteration", "seconds_", "env_steps", "iterations_per_second", "validation_"),
+    *("is_best", "num_diverged_episodes", "train_return", "train_success_rate"),
+)
+
 
 class AlgorithmError(SentenceError):
     """An algorithm that returns something else than it should; the message is one sentence."""
@@ -152,7 +158,15 @@ def _check_same(name: str, part: str, before: Params, after: Params) -> None:
 def _plain(name: str, key: Any, value: Any) -> Any:
     plain = value.tolist() if hasattr(value, "tolist") else value
     entries = plain if isinstance(plain, list) else [plain]
-    if all(isinstance(entry, int | float | str) or entry is None for entry in entries):
+    if str(key).startswith(_OF_THE_TRAINER):
+        raise AlgorithmError(
+            f"algorithm.name={name}: the metric {key} has a name that the trainer uses itself"
+        )
+    if str(key).startswith("train_"):
+        allowed: Any = int | float  # they are averaged
+    else:
+        allowed = int | float | str | None
+    if all(isinstance(entry, allowed) for entry in entries):
         return plain
     raise AlgorithmError(
         f"algorithm.name={name}: the metric {key} should be a number, a text, a truth value or a "

@@ -44,7 +44,7 @@ from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.runs.progress import Cell, RowFormat, Shown, format_returns, seconds_cell
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
-from meta_rl.runtime.device import resolve_device
+from meta_rl.runtime.device import resolve_device, steps_per_chunk
 from meta_rl.runtime.ranks import ALONE, Ranks, num_tasks_in
 from meta_rl.runtime.seeding import (
     RandomStreams,
@@ -54,9 +54,6 @@ from meta_rl.runtime.seeding import (
 )
 from meta_rl.runtime.stage_clock import StageClock
 from meta_rl.types import AlgorithmState
-
-# Measured on two CPU cores: activations of so many steps of a 100 x 100 policy stay in the cache.
-CPU_STEPS_PER_CHUNK = 8_000
 
 
 class RLProblem:
@@ -318,11 +315,6 @@ def rollouts_of(config: Config, policy: nn.Module, episodes_per_task: int) -> Ro
     """How tasks are played, in training or in evaluation."""
     rollout = config.rollout
     return Rollouts(policy, episodes_per_task, rollout.horizon, rollout.max_diverged_share)
-
-
-def steps_per_chunk(device: torch.device) -> int:
-    """How many steps are differentiated at once: what fits the cache, or all on a GPU."""
-    return CPU_STEPS_PER_CHUNK if device.type == "cpu" else np.iinfo(np.int64).max
 
 
 def _summary_metrics(summary: EpisodeSummary) -> dict[str, Any]:

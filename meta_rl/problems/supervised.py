@@ -24,14 +24,13 @@ from meta_rl.problems.algorithm_results import (
     not_finite,
 )
 from meta_rl.problems.finite_checks import quantities_of, refuse_first
-from meta_rl.problems.rl import steps_per_chunk
 from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.problems.task_sources import FewShotSource, SineSource, TaskSource
 from meta_rl.rollouts.sampler import NumericalError, single_torch_thread
 from meta_rl.runs.progress import Cell, RowFormat, Shown, format_ends, seconds_cell
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
-from meta_rl.runtime.device import resolve_device
+from meta_rl.runtime.device import resolve_device, steps_per_chunk
 from meta_rl.runtime.ranks import ALONE, RankError, Ranks
 from meta_rl.runtime.seeding import (
     RandomStreams,

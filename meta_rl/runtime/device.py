@@ -1,8 +1,12 @@
 """Which device the mathematics runs on."""
 
+import numpy as np
 import torch
 
 from meta_rl.reading import SentenceError
+
+# Measured on two CPU cores: activations of so many steps of a 100 x 100 policy stay in the cache.
+CPU_STEPS_PER_CHUNK = 8_000
 
 
 class DeviceError(SentenceError):
@@ -44,3 +48,8 @@ def use_full_precision() -> None:
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+
+
+def steps_per_chunk(device: torch.device) -> int:
+    """How many steps are differentiated at once: what fits the cache, or all on a GPU."""
+    return CPU_STEPS_PER_CHUNK if device.type == "cpu" else int(np.iinfo(np.int64).max)

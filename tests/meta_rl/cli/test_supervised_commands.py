@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 
 import numpy as np
@@ -144,6 +145,29 @@ def test_pictures_of_sinusoids_and_episodes(runs, capsys, tmp_path):
         "episode_letters_00.png",
         "episode_inverted_00.png",
     }
+
+
+def test_a_report_of_images_has_accuracies_and_losses_of_every_method(runs, capsys, tmp_path):
+    page = tmp_path / "report.html"
+    code, out, _ = call(
+        capsys, "report", runs / "letters", runs / "inverted", "--out", page, "--steps", 2
+    )
+    assert (code, out.strip()) == (0, str(page))
+    match = re.search(r'type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    data = json.loads(match[1])
+    assert (data["quantity"]["label"], data["quantity"]["lower_is_better"]) == ("accuracy", False)
+    assert len(data["adaptation"]["mean"]) == 3
+    assert [group["name"] for group in data["adaptation"]["references"]] == ["inverted"]
+    (loss,) = data["adaptation"]["further"]
+    assert loss["label"] == "loss"
+    assert [curve["name"] for curve in loss["curves"]] == ["letters", "inverted"]
+    assert [run["name"] for run in data["runs"]] == ["letters", "inverted"]
+    for curves in data["learning"]:
+        assert (curves["training"]["quantity"], curves["validation"]["quantity"]) == (
+            *("loss", "accuracy"),
+        )
+    assert data["replays"] is data["fits"] is data["replays_missing"] is None
+    assert all(0 <= value <= 1 for row in data["tasks"]["rows"] for value in row["values"])
 
 
 @pytest.mark.parametrize(

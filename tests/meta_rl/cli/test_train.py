@@ -425,7 +425,7 @@ def test_what_cannot_be_resumed(capsys, smoke, tmp_path: Path):
     for arguments, parts in (
         ([tmp_path], [f"{tmp_path} is not a run directory"]),
         ([tmp_path / "absent"], ["is not a run directory"]),
-        ([path, "policy.hidden_sizes=[8]"], ["is of another model", "(16,)", "(8,)"]),
+        ([path, "policy.hidden_sizes=[8]"], ["trained with another policy.hidden_sizes: [16]"]),
         ([path, "run.meta_iterations=3"], ["run.meta_iterations (3) should be greater than the 4"]),
         ([path, f"run.dir={tmp_path / 'new'}"], ["run.dir cannot be changed"]),
         ([path, "smoke"], ["'smoke' should have the form section.key=value"]),

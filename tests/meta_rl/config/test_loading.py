@@ -23,7 +23,8 @@ from meta_rl.config import (
     preset_names,
 )
 from meta_rl.config.kinds import fields_of, setting_names
-from meta_rl.config.layers import file_layers, merged
+from meta_rl.config.layers import Layer, file_layers, merged
+from meta_rl.config.replaced_algorithm import merged_for_present_algorithm
 from meta_rl.config.section import MAX_COUNT
 from meta_rl.reading.numbers import MAX_INTEGER
 
@@ -38,12 +39,14 @@ PRESETS = [
     "half_cheetah_vel",
     "half_cheetah_vel_oracle",
     "half_cheetah_vel_pretrained",
+    "half_cheetah_vel_promp",
     "half_cheetah_vel_rllab",
     "half_cheetah_vel_rllab_oracle",
     "half_cheetah_vel_rllab_pretrained",
     "navigation",
     "navigation_oracle",
     "navigation_pretrained",
+    "navigation_promp",
     "smoke",
 ]
 KIND = type(load_config("navigation"))
@@ -81,10 +84,11 @@ def test_presets():
 def test_every_preset_states_only_what_differs_from_what_it_extends(name: str):
     *below, own = file_layers(name)
     task_section = next(s for s in ("env", "sine", "few_shot") if s in merged([*below, own]))
-    first = {task_section: {"id": "A"} if task_section == "env" else {}}
-    if "algorithm" in own.settings and not below:
-        first["algorithm"] = own.settings["algorithm"]
-    base = config_from_mapping(merged(below) if below else first, "base").model_dump(mode="json")
+    first = Layer({task_section: {"id": "A"} if task_section == "env" else {}}, {})
+    algorithm = Layer({k: own.settings[k] for k in own.settings if k == "algorithm"}, {})
+    default = "maml_trpo" if task_section == "env" else "maml"
+    settings = merged_for_present_algorithm([*(below or [first]), algorithm], [], default)
+    base = config_from_mapping(settings, "base").model_dump(mode="json")
     for section, values in own.settings.items():
         for key, value in values.items():
             if (section, key) not in (("env", "id"), ("algorithm", "name")):

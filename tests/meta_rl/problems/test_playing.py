@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from meta_rl.ops.gaussian import log_prob
 from torch.func import functional_call, grad
 
 from meta_rl.config import load_config
@@ -14,7 +13,7 @@ from meta_rl.problems.rl import RLProblem, rollouts_of
 from meta_rl.rollouts.sampler import single_torch_thread
 from meta_rl.runtime.seeding import RandomStreams, Split
 from meta_rl.runtime.stage_clock import StageClock
-from meta_rl.types import ActionDistribution, Params, PolicyGradientBatch, RolloutBatch
+from meta_rl.types import Params, PolicyGradientBatch, RolloutBatch
 
 STEP_SIZES = (0.5, 0.25)
 
@@ -64,8 +63,8 @@ def test_each_stage_is_played_by_the_policy_adapted_to_the_stages_before(problem
     policy = problem.policy
 
     def reinforce(params: Params, batch: PolicyGradientBatch):
-        distribution = ActionDistribution(*functional_call(policy, params, (batch.observation,)))
-        weighted = log_prob(distribution, batch.action) * batch.advantage * batch.weight
+        distribution, _ = functional_call(policy, params, (batch.observation, ()))
+        weighted = distribution.log_prob(batch.action) * batch.advantage * batch.weight
         return -weighted.sum() / batch.weight.numel()
 
     episodes, batches = play(problem)
@@ -79,8 +78,8 @@ def test_each_stage_is_played_by_the_policy_adapted_to_the_stages_before(problem
                 step_size = STEP_SIZES[stage - 1]
                 params = {name: params[name] - step_size * gradient[name] for name in params}
             own = one_task(batch, m)
-            mean, log_std = functional_call(policy, params, (own.observation,))
-            expected = log_prob(ActionDistribution(mean, log_std), own.action)
+            distribution, _ = functional_call(policy, params, (own.observation, ()))
+            expected = distribution.log_prob(own.action)
             torch.testing.assert_close(own.old_log_prob, expected, rtol=1e-4, atol=1e-4)
 
 

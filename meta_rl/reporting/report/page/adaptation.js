@@ -28,7 +28,9 @@ function adaptationSeries(report) {
   }));
   const others = references.map((reference, index) => referenceSeries(reference, index, steps));
   const main = {
-    name: `${adaptation.statistic} and 95 % interval`, colour: "var(--accent)",
+    name: (report.evaluation.about ? `${report.evaluation.about}: ` : "")
+      + `${adaptation.statistic} and 95 % interval`,
+    colour: "var(--accent)",
     x: steps, y: adaptation.mean, low: adaptation.low, high: adaptation.high,
     bars: true, mark: "circle", width: 3,
   };

@@ -122,8 +122,9 @@ class Progress:
 
     def _table(self) -> PlainTable:
         table = PlainTable(box=None, pad_edge=False)
-        for cell in self._rows[-1] if self._rows else ():
-            table.add_column(cell.header)
+        for index, cell in enumerate(self._rows[-1] if self._rows else ()):
+            # The iteration is what a reader looks for: in a narrow terminal, others are wrapped.
+            table.add_column(cell.header, no_wrap=index == 0)
         for row in self._rows:
             table.add_row(*(cell.text for cell in row))
         return table

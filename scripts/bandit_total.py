@@ -32,8 +32,8 @@ from meta_rl.runs.atomic_files import write_text_atomically
 
 RESULTS = Path(__file__).parent / "results" / "bandit.json"
 NUM_TASKS = 1000
-# Five arms and 100 pulls. MAML's number is younger than the RL^2 paper; reviews quote it beside that
-# paper's own. The last two follow from the distribution.
+# Five arms and 100 pulls. MAML's number is younger than the RL^2 paper; reviews quote it beside the
+# one of that paper. The last two follow from the distribution.
 PUBLISHED = {
     "MAML, as published": "67.1",
     "RL², as published": "78.7",

@@ -35,6 +35,7 @@ RESULTS = "scripts/results/README.md"
 TABLES = {
     "summary": Table("README.md", "summary_table"),
     "results": Table(RESULTS, "reproduce_maml_rl"),
+    "bandit": Table(RESULTS, "bandit_total"),
     "choices": Table(RESULTS, "measure_choices"),
     "supervised": Table(RESULTS, "reproduce_supervised"),
     "benchmark": Table(RESULTS, "benchmark"),

@@ -59,7 +59,7 @@ ACTIVITIES = (
     (TaskPlay, "__call__", "sampling"),
     (MamlTrpo, "update", "adapting and updating"),
     (RLProblem, "evaluate", "evaluating"),
-    (RunLog, "meta_iteration", "logging"),
+    (RunLog, "write", "logging"),
     (RunLog, "checkpoint", "writing a checkpoint"),
 )
 ELSEWHERE = "starting, resuming or ending"

@@ -162,12 +162,8 @@ def shown_update(record: Mapping[str, Any]) -> dict[str, str]:
 
 def fast_step(step: Callable[..., Any], context: TrainingContext) -> Callable[..., Any]:
     """A function of tensors as training calls it: traced, and compiled where settings ask."""
-
-    def function(*arguments: Any) -> Any:  # tracing counts a method's self as an argument
-        return step(*arguments)
-
-    fast = traced_at_first_call(function)
-    return fast if context.compiler is None else context.compiler(function, otherwise=fast)
+    fast = traced_at_first_call(step)
+    return fast if context.compiler is None else context.compiler(step, otherwise=fast)
 
 
 def maml_gradient(

@@ -51,7 +51,11 @@ def _functional_trace(function: Callable[..., Any], *arguments: Any) -> GraphMod
     """``traced``, each operation with a tensor of its own: what can be cut, or compiled."""
     # Tracing knows tensors by their identity: one given twice would be one argument for ever.
     distinct = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, arguments)
-    graph_module = make_fx(function)(*distinct)
+
+    def called(*arguments: Any) -> Any:  # of a method, tracing would count the self
+        return function(*arguments)
+
+    graph_module = make_fx(called)(*distinct)
     for node in graph_module.graph.nodes:
         if _changes_nothing(node):
             node.replace_all_uses_with(node.args[0])

@@ -1,6 +1,6 @@
 """What a training loop needs of a problem, whatever is learned and from what."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
@@ -12,6 +12,7 @@ from meta_rl.curves.adaptation_curve import AdaptationCurve
 from meta_rl.problems.task_origin import TaskOrigin
 from meta_rl.runs.progress import RowFormat
 from meta_rl.runs.trainer_state import TrainerState
+from meta_rl.runtime.notes import Notes
 from meta_rl.runtime.ranks import Ranks
 from meta_rl.runtime.seeding import Split
 from meta_rl.runtime.stage_clock import StageClock
@@ -23,12 +24,12 @@ class Problem(Protocol):
     Attributes:
         ranks: the processes that share the tasks.
         device: where tensors live.
-        notify: takes a line for the user.
+        notes: lines for the user.
     """
 
     ranks: Ranks
     device: torch.device
-    notify: Callable[[str], None]
+    notes: Notes
 
     @property
     def config(self) -> AnyConfig:

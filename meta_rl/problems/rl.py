@@ -1,6 +1,6 @@
 """Reinforcement learning: tasks of an environment, played by a policy, scored by their returns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Self
@@ -45,6 +45,7 @@ from meta_rl.runs.progress import Cell, RowFormat, Shown, format_returns, second
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.device import resolve_device, steps_per_chunk
+from meta_rl.runtime.notes import Notes
 from meta_rl.runtime.ranks import ALONE, Ranks, num_tasks_in
 from meta_rl.runtime.seeding import (
     RandomStreams,
@@ -68,7 +69,7 @@ class RLProblem:
         algorithm: what learns.
         training_share: which tasks of the meta-batch are this rank's.
         evaluation_share: which of the validation or test tasks.
-        notify: takes a line for the user.
+        notes: lines for the user.
     """
 
     value_names = value_names((EPISODE_RETURN,))
@@ -84,7 +85,7 @@ class RLProblem:
         self.config = config
         self.ranks = ranks
         self.device = resolve_device(config.run.device, ranks.local_rank)
-        self.notify: Callable[[str], None] = lambda line: None
+        self.notes = Notes()
         self.training_share = ranks.share(config.run.meta_batch_size)
         self.evaluation_share = ranks.share(config.evaluation.num_tasks)
         self.env = make_env(
@@ -199,9 +200,7 @@ class RLProblem:
             num_meta_iterations=run.meta_iterations,
             steps_per_chunk=steps_per_chunk(self.device),
             task_mean=lambda total, _: self.ranks.total(total) / run.meta_batch_size,
-            compiler=update_compiler(
-                self.device, compiled=run.compile, note=lambda line: self.notify(line)
-            ),
+            compiler=update_compiler(self.device, compiled=run.compile, note=self.notes),
         )
 
     def _play(self, state: TrainerState, clock: StageClock) -> TaskPlay:

@@ -1,6 +1,6 @@
 """Supervised learning: tasks with examples, adapted to by a network, scored on their queries."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
@@ -31,6 +31,7 @@ from meta_rl.runs.progress import Cell, RowFormat, Shown, format_ends, seconds_c
 from meta_rl.runs.trainer_state import TrainerState
 from meta_rl.runtime.compilation import update_compiler
 from meta_rl.runtime.device import resolve_device, steps_per_chunk
+from meta_rl.runtime.notes import Notes
 from meta_rl.runtime.ranks import ALONE, RankError, Ranks
 from meta_rl.runtime.seeding import (
     RandomStreams,
@@ -79,7 +80,7 @@ class SupervisedProblem:
         tasks: where tasks come from.
         learner: network and loss, in training.
         algorithm: what learns.
-        notify: takes a line for the user.
+        notes: lines for the user.
     """
 
     def __init__(self, config: SupervisedRunConfigs, ranks: Ranks = ALONE) -> None:
@@ -95,7 +96,7 @@ class SupervisedProblem:
         self.config = config
         self.ranks = ranks
         self.device = resolve_device(config.run.device)
-        self.notify: Callable[[str], None] = lambda line: None
+        self.notes = Notes()
         self.tasks, network = _tasks_and_network(config, self.device)
         network = network.to(self.device)
         if isinstance(config, SineRunConfig):
@@ -230,9 +231,7 @@ class SupervisedProblem:
         return TrainingContext(
             num_meta_iterations=run.meta_iterations,
             steps_per_chunk=steps_per_chunk(self.device),
-            compiler=update_compiler(
-                self.device, compiled=run.compile, note=lambda line: self.notify(line)
-            ),
+            compiler=update_compiler(self.device, compiled=run.compile, note=self.notes),
         )
 
 

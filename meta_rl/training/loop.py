@@ -33,7 +33,7 @@ def train(problem: Problem, state: TrainerState, log: TrainingLog) -> TrainerSta
         EnvironmentFault, NumericalError, AlgorithmError, RankError: as ``Problem``.
     """
     run, evaluation = problem.config.run, problem.config.evaluation
-    problem.notify = log.note
+    problem.notes.hand_to(log.note)
     for warning in problem.warnings():
         log.note(f"Warning: {warning}")
     try:

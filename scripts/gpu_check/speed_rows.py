@@ -79,7 +79,7 @@ def measure_supervised(
     with SupervisedProblem(config) as problem, problem.around_training():
         state, clock = problem.initial_state(), StageClock(problem.device)
         notes: list[str] = []
-        problem.notify = notes.append
+        problem.notes.hand_to(notes.append)
         for _ in range(2):
             state, _ = problem.meta_iteration(state, clock)
         count, start = 0, time.perf_counter()

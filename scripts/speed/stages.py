@@ -64,7 +64,7 @@ def time_meta_iteration(experiment: RLProblem) -> dict[str, float]:
     initial policy is longer than others. "rest" is what none of the other stages is, mainly the
     checks that all numbers are finite.
     """
-    experiment.notify = print
+    experiment.notes.hand_to(print)
     state = _states.get(experiment) or experiment.initial_state()
     outer, inner = StageClock(experiment.device), StageClock(experiment.device)
     start = time.perf_counter()

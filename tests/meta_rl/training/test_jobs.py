@@ -137,7 +137,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -
         (Progress, "meta_iteration", 3, 2),  # when the line of metrics is written already
         (run_log.RunLog, "evaluation", 2, 3),  # and the rows of the evaluation
         (run_log, "save_checkpoint", 2, 2),  # calls are for 0, 2 and 4 iterations
-        (checkpoint, "_write_best", 2, 4),
+        (checkpoint, "write_best", 2, 4),
         (run_log.RunLog, "evaluation", 3, 4),  # during the report on test tasks
     ],
 )

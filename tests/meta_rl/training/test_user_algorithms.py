@@ -106,9 +106,9 @@ def test_every_command_takes_it(folder: Path):
     meta_rl("report", "whole", "--out", "report.html")
     assert "reinforce_algorithm:Reinforce" in (folder / "report.html").read_text()
     meta_rl("sweep", *RL, "step.size=0.01,0.02", "--dir", "sweep")
-    for run in (folder / "sweep").glob("*/evaluation.csv"):
+    for run in (folder / "sweep").glob("runs/*/evaluation.csv"):
         assert load_checkpoint(run.parent).meta_iteration == 4
-    assert len(list((folder / "sweep").glob("*/evaluation.csv"))) == 2
+    assert len(list((folder / "sweep").glob("runs/*/evaluation.csv"))) == 2
 
 
 WRONG = {

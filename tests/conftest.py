@@ -74,6 +74,11 @@ NEEDS = {
         any_of("c++", "g++", "clang++"), "on Debian: apt-get install g++", is_tool=True
     ),
     "Linux": Need(lambda: sys.platform == "linux", "run it on Linux", is_tool=False),
+    "ONNX": Need(
+        lambda: all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))),
+        "pip install -e '.[dev]'",
+        is_tool=True,
+    ),
     "Omniglot": Need(
         lambda: "META_RL_OMNIGLOT" in os.environ,
         "META_RL_OMNIGLOT=omniglot28.npz scripts/test",

@@ -1,7 +1,10 @@
 """The commands. Nothing heavy is imported before a command needs it."""
 
+from typing import Annotated
+
 import typer
 
+from meta_rl import __version__
 from meta_rl.cli.check import check
 from meta_rl.cli.environment_notes import show_environment_notes
 from meta_rl.cli.evaluate import evaluate
@@ -26,9 +29,23 @@ app.command()(sweep)
 app.command()(visualize)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"meta-rl {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
+def _commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
     """Meta-train policies that adapt to a new task within a few episodes."""
+    del version
     show_environment_notes()
 
 

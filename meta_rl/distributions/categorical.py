@@ -36,6 +36,10 @@ class Categorical(NamedTuple):
         reached = torch.special.ndtr(noise)[..., None] * cumulative[..., -1:]
         return (cumulative < reached).sum(-1)
 
+    def mode(self) -> Tensor:
+        """The first choice of the greatest logit, int64 [..., A]."""
+        return self.logits.argmax(-1)
+
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-probability of ``action`` [..., A], as [...]."""
         num_choices = self.logits.shape[-1]

@@ -24,6 +24,10 @@ class DiagonalGaussian(NamedTuple):
         """``mean + exp(log_std) * noise``, [..., A]."""
         return torch.addcmul(self.mean, torch.exp(self.log_std), noise)
 
+    def mode(self) -> Tensor:
+        """``mean``, [..., A]."""
+        return self.mean
+
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-density of ``action`` [..., A], as [...]."""
         standard_normal = (action - self.mean) * torch.exp(-self.log_std)

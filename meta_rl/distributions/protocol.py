@@ -20,6 +20,9 @@ class Distribution(Protocol):
         broadcast.
         """
 
+    def mode(self) -> Tensor:
+        """The most probable action, [..., A]."""
+
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-density or log-probability of ``action`` [..., A] in nats, [...]."""
 

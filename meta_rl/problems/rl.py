@@ -39,6 +39,7 @@ from meta_rl.problems.finite_checks import (
 )
 from meta_rl.problems.playing import Rollouts, TaskPlay
 from meta_rl.problems.task_origin import TaskOrigin
+from meta_rl.rollouts.action_spaces import PolicySizes
 from meta_rl.rollouts.environments import ShardedEnv, make_env
 from meta_rl.rollouts.sampler import NumericalError
 from meta_rl.runs.progress import Cell, RowFormat, Shown, format_returns, seconds_cell
@@ -237,7 +238,7 @@ class RLProblem:
         raise NumericalError(f"{metric} is not finite, although what it is of each task here is")
 
 
-def policy_for(config: Config, env: ShardedEnv, device: torch.device) -> nn.Module:
+def policy_for(config: Config, env: PolicySizes, device: torch.device) -> nn.Module:
     """The policy that fits the environment, with its initial parameters."""
     return make_policy(
         env.observation_size,
@@ -262,7 +263,7 @@ def evaluation_context(config: Config, device: torch.device) -> TrainingContext:
     return TrainingContext(config.run.meta_iterations, steps_per_chunk(device))
 
 
-def initial_state(config: Config, algorithm: Any, env: ShardedEnv) -> TrainerState:
+def initial_state(config: Config, algorithm: Any, env: PolicySizes) -> TrainerState:
     """The state before any meta-update, with statistics of nothing if they are kept."""
     generator = algorithm_generator(config.run.seed)
     learned = checked_initial_state(config.algorithm.name, algorithm.initial_state(generator))

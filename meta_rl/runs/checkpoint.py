@@ -245,7 +245,7 @@ def _way_out(run_dir: Path) -> str:
 
 
 def _read(path: Path) -> Checkpoint:
-    params = _read_file(path / "model.safetensors", load_tensors)
+    params = read_checked(path / "model.safetensors", load_tensors)
     for name, value in params.items():
         if not value.dtype.is_floating_point or value.dtype.itemsize < 2:
             raise CheckpointError(f"{path} holds numbers of the type {value.dtype}: {name}")
@@ -255,12 +255,18 @@ def _read(path: Path) -> Checkpoint:
         path=path,
         meta_iteration=_meta_iteration(path),
         params=params,
-        config=_read_file(path / "config.json", _parse_config(path / "config.json")),
-        trainer_state=_read_file(path / "trainer.pt", _parse_trainer_state),
+        config=read_checked(path / "config.json", parse_settings(path / "config.json")),
+        trainer_state=read_checked(path / "trainer.pt", _parse_trainer_state),
     )
 
 
-def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
+def read_checked(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
+    """What a file of tensors or settings holds.
+
+    Raises:
+        CheckpointError: it cannot be read, or ``parse`` refuses it.
+        UntrustedRunError: its settings name a module, and may not.
+    """
     with file_errors_as(CheckpointError):
         content = read_bytes(path, _MAX_BYTES)
     try:
@@ -278,7 +284,8 @@ def _read_file(path: Path, parse: Callable[[bytes], _Content]) -> _Content:
         ) from None
 
 
-def _parse_config(path: Path) -> Callable[[bytes], AnyConfig]:
+def parse_settings(path: Path) -> Callable[[bytes], AnyConfig]:
+    """What makes settings of the content of ``path``, a file in a run or checkpoint."""
     return lambda content: config_from_mapping(_mapping(content), str(path), path.parent)
 
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
-from meta_rl.rollouts.action_spaces import action_size, environment_actions, num_choices
+from meta_rl.rollouts.action_spaces import (
+    action_size,
+    environment_actions,
+    num_choices,
+    policy_actions,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,23 @@ def test_choices_are_counted_from_the_start():
     assert all(space.contains(row) for row in chosen)
     # A whole episode at once, as a replay takes it.
     assert environment_actions(space)(np.zeros((7, 2), np.int64)).shape == (7, 2)
+
+
+@pytest.mark.parametrize(
+    ("space", "action"),
+    [
+        (Box(np.float32([-1.0, 0.0]), np.float32([3.0, 0.5])), [[-1.0, 0.25], [0.5, 1.0]]),
+        (Discrete(4, start=-2), [[0], [3]]),
+        (MultiDiscrete([2, 5], start=[1, -3]), [[0, 0], [1, 4]]),
+    ],
+)
+def test_actions_go_there_and_back(space, action):
+    there = environment_actions(space)(np.array(action))
+    back = policy_actions(space)(there)
+    np.testing.assert_allclose(back, action, atol=1e-6)
+    assert (back.dtype.kind == "f") == isinstance(space, Box)
+
+
+def test_a_component_without_a_choice_is_zero():
+    space = Box(np.array([1.0, 0.0]), np.array([1.0, 2.0]), dtype=np.float64)
+    assert policy_actions(space)(np.array([1.0, 2.0])).tolist() == [0.0, 1.0]

@@ -176,9 +176,7 @@ def test_a_run_goes_on_as_it_began(run, tmp_path):
     path, _ = run
     config = load_config(str(path / "config.yaml"), ["policy.normalise_observations=false"])
     longer = config.model_copy(update={"run": config.run.model_copy(update={"meta_iterations": 5})})
-    with pytest.raises(
-        CheckpointError, match="trained with another policy.normalise_observations: True, not False"
-    ):
+    with pytest.raises(CheckpointError, match=r"with another policy.normalise_observations: True"):
         resume_run(path, longer, Console(file=io.StringIO()))
 
 

@@ -107,9 +107,10 @@ def test_a_terminal_that_is_closed(tmp_path: Path, ignored):
     log = tmp_path / "log.txt"
     pid, terminal = pty.fork()
     if pid == 0:
-        # The child leads the terminal's session, so the system sends it the hang-up.
+        # The child leads the terminal's session, so the system sends it the hang-up. Whether it is
+        # ignored is inherited, here perhaps from nohup.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
         if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             output = os.open(log, os.O_WRONLY | os.O_CREAT)
             os.dup2(output, 1)
             os.dup2(output, 2)

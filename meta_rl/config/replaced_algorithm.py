@@ -37,9 +37,11 @@ def _named(settings: Mapping[str, Any], default: str) -> Any:
 
 
 def _without_settings_of(former: Any, present: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    if not (isinstance(former, str) and isinstance(present, str)):
+        return dict(settings)  # which is said when the name is validated
     try:
         had, has = (sections_of(name, algorithm_class(name)) for name in (former, present))
-    except (TypeError, ValueError):  # which is said when the name is validated
+    except ValueError:  # as above
         return dict(settings)
     kept = dict(settings)
     for section in had.keys() & settings.keys():

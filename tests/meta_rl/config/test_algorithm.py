@@ -178,3 +178,9 @@ def test_what_nobody_has_named_is_not_imported():
     with pytest.raises(ConfigError, match="nobody has allowed"):
         config_from_mapping({"env": {"id": "A"}, "algorithm": {"name": "mine:Good"}}, "values")
     assert "mine" not in sys.modules
+
+
+@pytest.mark.parametrize("value", ["", "null", "3", "[maml]", "{a: b}"])
+def test_a_name_that_is_no_text_is_one_sentence(value: str):
+    with pytest.raises(ConfigError, match=r"algorithm\.name should be text, but is"):
+        load_config("smoke", [f"algorithm.name={value}"])

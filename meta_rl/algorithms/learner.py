@@ -57,11 +57,6 @@ class Learner:
         return functional_call(self.network, params, (inputs,))
 
 
-def initial_params(network: nn.Module) -> Params:
-    """A copy of the network's own parameters."""
-    return {name: value.detach().clone() for name, value in network.named_parameters()}
-
-
 def predictions_while_adapting(
     learner: Learner,
     params: Params,

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from meta_rl.algorithms.adaptation import adapt
-from meta_rl.algorithms.learner import Learner, initial_params, predictions_while_adapting
+from meta_rl.algorithms.learner import Learner, predictions_while_adapting
 from meta_rl.algorithms.protocol import ExampleData, Metrics, Quantities, TrainingContext
 from meta_rl.algorithms.schedules import linear
 from meta_rl.config import Count, Effect, Section, SupervisedConfig, setting
 from meta_rl.ops.adam import AdamMoments, adam_decrement, initial_moments
-from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.params import initial_params, ravel, unravel
 from meta_rl.ops.tracing import traced_at_first_call
 from meta_rl.types import AlgorithmState, Params, SupervisedBatch
 

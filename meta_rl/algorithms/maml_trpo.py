@@ -45,8 +45,7 @@ from meta_rl.config import (
     refused,
     setting,
 )
-from meta_rl.models.policy import initial_params
-from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.params import initial_params, ravel, unravel
 from meta_rl.ops.tracing import Compiler
 from meta_rl.ops.trust_region import (
     TrustRegionSettings,

@@ -34,11 +34,11 @@ from meta_rl.config import (
     setting,
 )
 from meta_rl.distributions.protocol import Distribution
-from meta_rl.models.policy import action_distribution, initial_params
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.adam import AdamMoments, adam_decrement, initial_moments
 from meta_rl.ops.masked import weighted_mean
 from meta_rl.ops.objectives import clipped_surrogate, likelihood_ratio_surrogate
-from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.params import initial_params, ravel, unravel
 from meta_rl.ops.tracing import traced_when_frequent
 from meta_rl.types import AlgorithmState, Params, RolloutBatch
 

@@ -15,12 +15,7 @@ from meta_rl.algorithms.adaptation import (
     adaptation_steps,
     gradient_descent,
 )
-from meta_rl.algorithms.learner import (
-    Learner,
-    initial_params,
-    mini_batches,
-    predictions_while_adapting,
-)
+from meta_rl.algorithms.learner import Learner, mini_batches, predictions_while_adapting
 from meta_rl.algorithms.maml import fast_step, shown_update
 from meta_rl.algorithms.protocol import ExampleData, Metrics, Quantities, TrainingContext
 from meta_rl.algorithms.schedules import linear
@@ -35,7 +30,7 @@ from meta_rl.config import (
     setting,
 )
 from meta_rl.ops.adam import AdamMoments, initial_moments
-from meta_rl.ops.params import ravel
+from meta_rl.ops.params import initial_params, ravel
 from meta_rl.types import AlgorithmState, Params, SupervisedBatch
 
 # Of the inner Adam, whose beta1 is 0.

@@ -75,8 +75,3 @@ def action_distribution(policy: nn.Module, params: Params, observation: Tensor) 
     """``policy_output`` of a policy without memory: the distribution alone."""
     distribution, _ = policy_output(policy, params, observation, ())
     return distribution
-
-
-def initial_params(policy: nn.Module) -> Params:
-    """A copy of the module's parameters as the explicit argument that everything here takes."""
-    return {name: value.detach().clone() for name, value in policy.named_parameters()}

@@ -1,9 +1,14 @@
 """Parameters as one vector, and back."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from meta_rl.types import Params
+
+
+def initial_params(module: nn.Module) -> Params:
+    """A copy of the module's parameters as the explicit argument that everything here takes."""
+    return {name: value.detach().clone() for name, value in module.named_parameters()}
 
 
 def ravel(params: Params) -> Tensor:

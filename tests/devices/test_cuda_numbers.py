@@ -11,9 +11,8 @@ from meta_rl.algorithms.meta_objective import (
     meta_gradient,
 )
 from meta_rl.config import load_config
-from meta_rl.models.policy import initial_params
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
-from meta_rl.ops.params import ravel
+from meta_rl.ops.params import initial_params, ravel
 from meta_rl.problems import rl
 from meta_rl.problems.rl import RLProblem
 from meta_rl.problems.supervised import SupervisedProblem

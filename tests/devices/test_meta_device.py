@@ -19,11 +19,11 @@ from meta_rl.algorithms.meta_objective import (
     meta_gradient,
 )
 from meta_rl.config import load_config
-from meta_rl.models.policy import initial_params, make_policy
+from meta_rl.models.policy import make_policy
 from meta_rl.ops import tracing
 from meta_rl.ops.adam import AdamMoments
 from meta_rl.ops.conjugate_gradient import conjugate_gradient
-from meta_rl.ops.params import ravel, repeat_per_task
+from meta_rl.ops.params import initial_params, ravel, repeat_per_task
 from meta_rl.problems.supervised import SupervisedProblem
 from meta_rl.rollouts.acting import DeviceActor, RolloutShape
 from meta_rl.types import RolloutBatch

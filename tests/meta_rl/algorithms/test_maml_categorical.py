@@ -13,8 +13,8 @@ from meta_rl.algorithms.maml_trpo import (
     meta_evaluation,
     meta_gradient,
 )
-from meta_rl.models.policy import action_distribution, initial_params, make_policy
-from meta_rl.ops.params import ravel, unravel
+from meta_rl.models.policy import action_distribution, make_policy
+from meta_rl.ops.params import initial_params, ravel, unravel
 from meta_rl.types import Params, PolicyGradientBatch
 
 M, E, T, O = 3, 4, 2, 2  # noqa: E741

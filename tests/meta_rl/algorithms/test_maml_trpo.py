@@ -32,10 +32,9 @@ from meta_rl.algorithms.meta_objective import (
 )
 from meta_rl.algorithms.protocol import mean_in_one_process
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import initial_params
 from meta_rl.ops import tracing
 from meta_rl.ops.objectives import SURROGATES
-from meta_rl.ops.params import ravel, unravel
+from meta_rl.ops.params import initial_params, ravel, unravel
 from meta_rl.ops.trust_region import TrustRegionSettings
 from meta_rl.types import PolicyGradientBatch
 

@@ -29,9 +29,9 @@ from meta_rl.algorithms.promp import (
 from meta_rl.algorithms.protocol import TrainingContext
 from meta_rl.distributions.categorical import Categorical
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import action_distribution, initial_params
+from meta_rl.models.policy import action_distribution
 from meta_rl.ops.objectives import clipped_surrogate
-from meta_rl.ops.params import ravel
+from meta_rl.ops.params import initial_params, ravel
 from meta_rl.types import AlgorithmState, Params, PolicyGradientBatch
 
 CLIP_RANGE, ETA = 0.2, 0.1

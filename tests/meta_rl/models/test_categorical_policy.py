@@ -8,7 +8,8 @@ from torch.testing import assert_close
 from meta_rl.distributions.categorical import NO_CHOICE, Categorical
 from meta_rl.models.categorical_policy import CategoricalPolicy
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import action_distribution, initial_params, make_policy
+from meta_rl.models.policy import action_distribution, make_policy
+from meta_rl.ops.params import initial_params
 
 
 def make(action_size, num_choices, output_scale=1.0):

@@ -9,7 +9,8 @@ from torch.func import grad, vmap
 from torch.testing import assert_close
 
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import action_distribution, initial_params
+from meta_rl.models.policy import action_distribution
+from meta_rl.ops.params import initial_params
 
 
 def randn(*shape, seed=1):

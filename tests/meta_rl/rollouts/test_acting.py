@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import initial_params
-from meta_rl.ops.params import repeat_per_task
+from meta_rl.ops.params import initial_params, repeat_per_task
 from meta_rl.rollouts import acting
 from meta_rl.rollouts.acting import DeviceActor, HostActor, RolloutShape, recorded_or_launched
 

@@ -10,8 +10,7 @@ from torch.func import functional_call
 from envs.batched_task_env import BatchedTaskEnv
 from envs.task_env import TaskFamily
 from meta_rl.distributions.categorical import categorical_of
-from meta_rl.models.policy import initial_params
-from meta_rl.ops.params import repeat_per_task
+from meta_rl.ops.params import initial_params, repeat_per_task
 from meta_rl.rollouts.acting import DeviceActor, HostActor, RolloutShape
 from meta_rl.rollouts.batched_policy import CarryKind
 from meta_rl.rollouts.sampler import collect

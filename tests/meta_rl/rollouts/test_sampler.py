@@ -11,8 +11,8 @@ from envs import make_task_vector_env
 from envs.batched_task_env import BatchedTaskEnv
 from envs.task_env import EnvironmentFault, TaskFamily
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import action_distribution, initial_params
-from meta_rl.ops.params import repeat_per_task
+from meta_rl.models.policy import action_distribution
+from meta_rl.ops.params import initial_params, repeat_per_task
 from meta_rl.rollouts.sampler import NumericalError, collect
 from meta_rl.rollouts.sharded_env import ShardedEnv, collect_sharded
 from meta_rl.runtime.seeding import RandomStreams, Split

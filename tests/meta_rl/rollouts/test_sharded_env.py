@@ -11,8 +11,7 @@ from torch.testing import assert_close
 
 from envs import EnvironmentFault, make_task_vector_env
 from meta_rl.models.gaussian_policy import GaussianPolicy
-from meta_rl.models.policy import initial_params
-from meta_rl.ops.params import repeat_per_task
+from meta_rl.ops.params import initial_params, repeat_per_task
 from meta_rl.rollouts.sampler import collect
 from meta_rl.rollouts.sharded_env import ShardedEnv, collect_sharded
 from meta_rl.runtime.seeding import RandomStreams, Split

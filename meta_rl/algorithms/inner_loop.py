@@ -150,6 +150,13 @@ class PolicyGradientAdaptation:
             episodes.append(play(params))
         return episodes, batches
 
+    def meta_data(self, meta_params: Params, play: Play, num_steps: int) -> MetaData:
+        """The episodes that a meta-update learns from, collected as by a call."""
+        episodes, batches = self(meta_params, play, num_steps)
+        return meta_data(
+            [*batches, self.batch(episodes[-1])], multi_step=self.inner_loop.multi_step
+        )
+
     def batch(self, episodes: RolloutBatch) -> PolicyGradientBatch:
         """Advantages of the episodes of one stage."""
         return policy_gradient_batch(

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from meta_rl.algorithms.inner_loop import AdaptationSettings, InnerLoop, policy_gradient_adaptation
-from meta_rl.algorithms.meta_data import MetaData, every_nth_step, meta_data, split_tasks
+from meta_rl.algorithms.meta_data import MetaData, every_nth_step, split_tasks
 from meta_rl.algorithms.meta_objective import (
     meta_curvature_product,
     meta_evaluation,
@@ -172,12 +172,11 @@ class MamlTrpo:
         self, state: AlgorithmState, play: Play, meta_iteration: int
     ) -> tuple[AlgorithmState, Metrics]:
         """As ``adapt``, then improves theta (algorithm 3, line 10)."""
-        episodes, batches = self.collect_and_adapt(state.params, play, self.num_adaptation_steps)
-        batches.append(self.collect_and_adapt.batch(episodes[-1]))
+        data = self.collect_and_adapt.meta_data(state.params, play, self.num_adaptation_steps)
         params, stats = maml_trpo_update(
             self.inner_loop,
             state.params,
-            meta_data(batches, multi_step=self.inner_loop.multi_step),
+            data,
             trust_region=self.trust_region(meta_iteration),
             curvature_stride=self.settings.curvature_stride,
             steps_per_chunk=self.steps_per_chunk,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
 from meta_rl.algorithms.inner_loop import AdaptationSettings, InnerLoop, policy_gradient_adaptation
-from meta_rl.algorithms.meta_data import MetaData, mean_of_chunks, meta_data, split_tasks
+from meta_rl.algorithms.meta_data import MetaData, mean_of_chunks, split_tasks
 from meta_rl.algorithms.protocol import Metrics, Play, Quantities, TrainingContext
 from meta_rl.config import (
     Config,
@@ -166,9 +166,7 @@ class ProMP:
     ) -> tuple[AlgorithmState, Metrics]:
         """As ``adapt``, then several steps of Adam on theta."""
         del meta_iteration
-        episodes, batches = self.collect_and_adapt(state.params, play, self.num_adaptation_steps)
-        batches.append(self.collect_and_adapt.batch(episodes[-1]))
-        data = meta_data(batches, multi_step=self.objective.inner_loop.multi_step)
+        data = self.collect_and_adapt.meta_data(state.params, play, self.num_adaptation_steps)
         return self.climb(state, split_tasks(data, self.steps_per_chunk))
 
     def step_sizes(self, num_steps: int) -> list[float]:

@@ -5,11 +5,10 @@ import torch
 from torch.func import hessian
 from torch.testing import assert_close
 
-from meta_rl.algorithms.maml_trpo import (
-    InnerLoop,
-    MetaData,
+from meta_rl.algorithms.inner_loop import InnerLoop
+from meta_rl.algorithms.meta_data import MetaData, meta_data
+from meta_rl.algorithms.meta_objective import (
     meta_curvature_product,
-    meta_data,
     meta_evaluation,
     meta_gradient,
 )
